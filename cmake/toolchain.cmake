@@ -1,0 +1,22 @@
+# ccache, a fast linker, warnings and sanitizers for every target of ours.
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  # A precompiled header is only cached when ccache may ignore time macros.
+  set(ENV{CCACHE_SLOPPINESS} pch_defines,time_macros,include_file_mtime)
+endif()
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM AND NOT APPLE)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(rapid_flags INTERFACE)
+target_compile_options(rapid_flags INTERFACE
+  -Wall -Wextra -Werror -Wno-missing-field-initializers)
+target_include_directories(rapid_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+if(RAPID_MLX_SANITIZE)
+  target_compile_options(rapid_flags INTERFACE
+    -fsanitize=${RAPID_MLX_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  target_link_options(rapid_flags INTERFACE -fsanitize=${RAPID_MLX_SANITIZE})
+endif()

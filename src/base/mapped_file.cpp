@@ -1,0 +1,58 @@
+#include "base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace rapid {
+
+namespace {
+
+Error io_error(const std::string& path, int code) {
+  return Error{
+      code == ENOENT ? ErrorCode::not_found : ErrorCode::io,
+      fmt::format("cannot open {}: {}", path, std::strerror(code)),
+      code == ENOENT ? "check the path" : "",
+      path};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const MappedFile>> MappedFile::open(
+    const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    return io_error(path, errno);
+  }
+  struct stat info{};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    const int code = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+    ::close(fd);
+    return io_error(path, code);
+  }
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size == 0) {
+    ::close(fd);
+    return Error{ErrorCode::corrupt, path + " is empty", "", path};
+  }
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  const int code = errno;
+  ::close(fd);
+  if (data == MAP_FAILED) {
+    return io_error(path, code);
+  }
+  return std::shared_ptr<const MappedFile>(new MappedFile(
+      path, {static_cast<const std::byte*>(data), size}));
+}
+
+MappedFile::~MappedFile() {
+  ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+}  // namespace rapid

@@ -1,0 +1,37 @@
+#include "base/platform.h"
+
+#if defined(__APPLE__)
+
+#include <mach/mach.h>
+#include <sys/resource.h>
+#include <sys/sysctl.h>
+
+namespace rapid {
+
+size_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<size_t>(usage.ru_maxrss);  // bytes here, not KiB
+}
+
+size_t current_rss_bytes() {
+  mach_task_basic_info info{};
+  mach_msg_type_number_t count = MACH_TASK_BASIC_INFO_COUNT;
+  task_info(
+      mach_task_self(),
+      MACH_TASK_BASIC_INFO,
+      reinterpret_cast<task_info_t>(&info),
+      &count);
+  return info.resident_size;
+}
+
+size_t total_memory_bytes() {
+  size_t bytes = 0;
+  size_t length = sizeof(bytes);
+  sysctlbyname("hw.memsize", &bytes, &length, nullptr, 0);
+  return bytes;
+}
+
+}  // namespace rapid
+
+#endif
