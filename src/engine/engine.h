@@ -28,7 +28,7 @@ struct GenerateRequest {
   std::vector<int32_t> prompt;  // at least one token
   SamplingOptions sampling;     // with the seed, chosen by the front
   int choices = 1;
-  int max_tokens = 0;  // 0 = evaluate the prompt only
+  int max_tokens = 0;               // 0 = evaluate the prompt only
   std::vector<int32_t> end_tokens;  // sampling one of these ends a choice
   std::string grammar;              // "" = none; else unsupported for now
   // With this many alternatives (0..20); none = no logprobs.
@@ -131,8 +131,8 @@ class Engine {
 struct EngineOptions {
   std::string model_path;  // a .gguf file or a folder
   std::string device = "auto";
-  int threads = 0;  // 0 = all cores the process may use
-  int context = 0;  // 0 = the model's
+  int threads = 0;     // 0 = all cores the process may use
+  int context = 0;     // 0 = the model's
   bool exact = false;  // float32 activations and KV
   int prefill_chunk = 512;
 };
