@@ -1,10 +1,14 @@
-# rapid_library(<noun> [MLX] DEPS ...): the static library of src/<noun>.
+# rapid_library(<noun> [MLX] DEPS ... [MLX_DEPS ...]): the static library of
+# src/<noun>. MLX_DEPS are linked only in a build with MLX and Rust.
 # MLX libraries share one precompiled <mlx/mlx.h>. In any library the files
 # named mlx_*.cpp need MLX and are left out of a build without it.
 function(rapid_library name)
-  cmake_parse_arguments(ARG "MLX" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "MLX" "" "DEPS;MLX_DEPS" ${ARGN})
   if(ARG_MLX AND NOT RAPID_MLX_WITH_MLX)
     return()
+  endif()
+  if(RAPID_MLX_WITH_MLX)
+    list(APPEND ARG_DEPS ${ARG_MLX_DEPS})
   endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
@@ -21,7 +25,8 @@ function(rapid_library name)
   if(ARG_MLX)
     target_link_libraries(${name} PUBLIC mlx)
     if(NOT TARGET rapid_mlx_pch)
-      file(WRITE ${CMAKE_BINARY_DIR}/mlx_pch.cpp "")
+      file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/mlx_pch.cpp CONTENT
+        "// Holds the precompiled <mlx/mlx.h>.\n")
       add_library(rapid_mlx_pch STATIC ${CMAKE_BINARY_DIR}/mlx_pch.cpp)
       target_link_libraries(rapid_mlx_pch PUBLIC rapid_flags mlx)
       target_precompile_headers(rapid_mlx_pch PRIVATE <mlx/mlx.h>)

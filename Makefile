@@ -1,0 +1,68 @@
+# make serve   a fresh machine to a chatting model     make test   everything green
+# MODEL= PORT= choose for serve; DEPS and build trees live in .deps and build/.
+MODEL ?= smollm2-135m
+PORT ?= 8000
+TEST_MODELS = smollm2-135m qwen2.5-coder-0.5b gemma3-270m
+BIN = build/release/bin/rapid-mlx
+FUZZ_SECONDS ?= 600
+PYTHON_REF ?= python3
+
+.PHONY: help setup setup-tests build serve test lint unit blackbox models \
+  asan tsan fuzz fuzz-build parity format tidy clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make serve        install, build, fetch MODEL and serve it on PORT
+serve: build
+	@$(BIN) serve $(MODEL) --port $(PORT)
+
+## make build        build/release/bin/rapid-mlx
+build: setup
+	@cmake --preset release $(CMAKE_ARGS) > build-configure.log 2>&1 \
+	  || { cat build-configure.log; rm -f build-configure.log; exit 1; }; rm -f build-configure.log
+	@cmake --build --preset release
+
+setup:
+	@tools/setup
+
+setup-tests:
+	@tools/setup --tests
+
+## make test         all tests: lint, unit, cases, kernels, scenario, parity, blackbox
+test: setup-tests build models
+	@tools/test
+
+models: build
+	@for model in $(TEST_MODELS); do $(BIN) pull $$model --quiet || exit 1; done
+
+## make lint         layout, size and layer rules
+lint:
+	@python3 -m unittest discover -s tests/lint -p 'test_*.py'
+
+## make asan, tsan   the libraries without MLX and Rust under sanitizers
+asan tsan: setup-tests
+	@cmake --preset $@ > /dev/null && cmake --build --preset $@
+	@ctest --preset $@
+
+## make fuzz         every fuzzer for FUZZ_SECONDS
+fuzz: fuzz-build
+	@tools/fuzz $(FUZZ_SECONDS)
+
+fuzz-build: setup-tests
+	@cmake --preset fuzz > /dev/null && cmake --build --preset fuzz
+
+## make parity       against transformers in float32 (PYTHON_REF= a python with torch)
+parity: build models
+	@tools/parity $(PYTHON_REF)
+
+## make format       clang-format on our sources
+format:
+	@git ls-files 'src/*.cpp' 'src/*.h' 'tests/*.cpp' 'tests/*.h' | xargs clang-format-19 -i
+
+## make tidy         clang-tidy on what changed since BASE (default HEAD)
+tidy:
+	@tools/tidy $(BASE)
+
+clean:
+	rm -rf build

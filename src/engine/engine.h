@@ -1,0 +1,144 @@
+// Engine: token ids in, token ids out. The line between the front side
+// (tokenizer, templates, formats, HTTP) and the side that owns weights, state
+// and sampling. Only plain serialisable values cross it, so that a worker
+// process can stand behind it.
+//
+// Threads: every method may be called from any thread. A request's sink is
+// called on the engine's own thread, in order, never twice at once; it must
+// return fast and must not throw. After EngineDone or EngineFailed it is not
+// called again. Destroying the engine fails all open requests (cancelled).
+//
+//   auto id = engine->submit({.prompt = ids, .max_tokens = 64}, sink);
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "sampling/sampler.h"
+
+namespace rapid {
+
+struct GenerateRequest {
+  std::vector<int32_t> prompt;  // at least one token
+  SamplingOptions sampling;     // with the seed, chosen by the front
+  int choices = 1;
+  int max_tokens = 0;               // 0 = evaluate the prompt only
+  std::vector<int32_t> end_tokens;  // sampling one of these ends a choice
+  std::string grammar;              // "" = none; else unsupported for now
+  // With this many alternatives (0..20); none = no logprobs.
+  std::optional<int> logprobs;
+  std::optional<int> prompt_logprobs;
+  bool use_cache = true;  // false: neither read nor written
+};
+
+struct EngineLogprob {
+  std::optional<float> logprob;  // none for the first prompt token
+  std::vector<ScoredToken> top;
+};
+
+// The prompt is in: once per request, before any token.
+struct EnginePrefilled {
+  int cached_tokens = 0;
+  double seconds = 0;
+  std::vector<EngineLogprob> logprobs;  // one per prompt token if asked for
+};
+struct EngineProgress {
+  int done = 0;  // prompt tokens in state, cached ones included
+  int total = 0;
+  int cached = 0;
+};
+struct EngineToken {
+  int choice = 0;
+  int32_t token = 0;
+  std::optional<EngineLogprob> logprob;
+};
+struct EngineChoiceEnd {
+  enum class Reason { end_token, length, cancelled };
+  int choice = 0;
+  Reason reason = Reason::end_token;
+  // The end token is not sent as an EngineToken, but its logprob is wanted
+  // by nobody and its id by tests.
+  int32_t end_token = -1;
+};
+struct EngineDone {
+  double prefill_seconds = 0;
+  double decode_seconds = 0;  // first to last token
+  int generated = 0;          // tokens of all choices, end tokens included
+};
+struct EngineFailed {
+  Error error;
+};
+using EngineEvent = std::variant<
+    EngineProgress,
+    EnginePrefilled,
+    EngineToken,
+    EngineChoiceEnd,
+    EngineDone,
+    EngineFailed>;
+using EngineSink = std::function<void(const EngineEvent&)>;
+
+// What a front must know of the model behind the engine.
+struct EngineInfo {
+  std::string architecture;
+  std::string device;  // "cpu", "metal", "cuda:0"
+  int threads = 0;
+  int vocabulary = 0;
+  int context_length = 0;  // the smaller of the model's and --ctx
+  int layers = 0;
+  int64_t parameters = 0;
+  uint64_t weight_bytes = 0;
+  double load_seconds = 0;
+};
+
+struct EngineStats {
+  int waiting = 0;
+  int running = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_tokens = 0;
+  uint64_t generated_tokens = 0;
+  uint64_t kv_bytes = 0;
+  double last_progress_seconds = 0;  // since a token or prefill chunk ended
+};
+
+using RequestId = uint64_t;
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  virtual const EngineInfo& info() const = 0;
+
+  // Never blocks. Errors found here (empty prompt, ids outside the
+  // vocabulary, prompt + 1 > context) come as EngineFailed through the sink.
+  virtual RequestId submit(GenerateRequest request, EngineSink sink) = 0;
+
+  // Ends one choice, or all when choice < 0. Its end is still reported.
+  // Unknown or finished ids are ignored.
+  virtual void cancel(RequestId id, int choice = -1) = 0;
+
+  // Forgets all of a session's state behind token_index. One session for now.
+  virtual Status rewind(uint64_t session, int token_index) = 0;
+
+  virtual EngineStats stats() const = 0;
+};
+
+struct EngineOptions {
+  std::string model_path;  // a .gguf file or a folder
+  std::string device = "auto";
+  int threads = 0;     // 0 = all cores the process may use
+  int context = 0;     // 0 = the model's
+  bool exact = false;  // float32 activations and KV
+  int prefill_chunk = 512;
+};
+
+// Loads the model and starts the engine thread. Blocks until it is ready.
+// Defined in engine/mlx_engine.cpp.
+Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options);
+
+}  // namespace rapid

@@ -1,0 +1,36 @@
+// Row-wise ops around the matrix products. All float32.
+#pragma once
+
+#include "kernels/backend.h"
+
+namespace rapid {
+
+// x / sqrt(mean(x^2) + eps) * weight over the last axis. x [..., D].
+mx::array rms_norm(const mx::array& x, const mx::array& weight, float eps);
+mx::array rms_norm_reference(
+    const mx::array& x, const mx::array& weight, float eps);
+
+enum class Activation { silu, gelu_tanh };
+
+// activation(gate) * up, element by element, same shape.
+mx::array gated(
+    const mx::array& gate, const mx::array& up, Activation activation);
+mx::array gated_reference(
+    const mx::array& gate, const mx::array& up, Activation activation);
+
+struct RopeOptions {
+  int dims = 0;            // rotated leading dims of each head, even
+  float base = 10000.0f;
+  float scale = 1.0f;      // positions are multiplied by it
+  bool interleaved = false;  // pairs (0,1),(2,3).. instead of (i, i+dims/2)
+  // Per-pair divisors [dims/2] of the frequencies, or empty.
+  std::vector<float> frequency_factors;
+};
+
+// x [T, H, D], positions [T] int32: row t is rotated by positions[t].
+mx::array rope(
+    const mx::array& x, const mx::array& positions, const RopeOptions& o);
+mx::array rope_reference(
+    const mx::array& x, const mx::array& positions, const RopeOptions& o);
+
+}  // namespace rapid

@@ -1,0 +1,72 @@
+// Model: weights and the graph of one forward pass.
+//
+// One architecture = one .cpp that defines register_model_<stem>. Loading is
+// strict: missing, misshapen or left-over parameters are errors that name
+// them. Threads: only the engine thread.
+//
+//   auto states = model->make_states({});
+//   mx::array logits = model->forward({{.tokens = ids, .states = &states}});
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <mlx/mlx.h>
+
+#include "base/result.h"
+#include "hub/model_files.h"
+#include "state/layer_state.h"
+
+namespace rapid {
+
+namespace mx = mlx::core;
+
+struct ModelInfo {
+  std::string architecture;
+  int vocabulary = 0;      // width of the logits
+  int context_length = 0;  // what the model was trained for
+  int layers = 0;
+  int hidden = 0;
+  int64_t parameters = 0;
+  uint64_t weight_bytes = 0;
+  // End tokens that config.json or GGUF metadata name; often empty.
+  std::vector<int32_t> end_tokens;
+};
+
+struct StateOptions {
+  mx::Dtype kv_dtype = mx::float32;
+};
+
+struct SequenceInput {
+  enum class Logits { none, last, all };
+  std::span<const int32_t> tokens;  // at least one, new to the states
+  SequenceState* states = nullptr;
+  Logits logits = Logits::last;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  virtual const ModelInfo& info() const = 0;
+  virtual SequenceState make_states(const StateOptions& options) const = 0;
+
+  // Builds the graph of one ragged batch and advances the states. Returns
+  // unevaluated logits float32 [R, vocabulary]: the rows that the inputs asked
+  // for, in order; with R = 0 the last hidden row, to be evaluated for its
+  // effect on the states.
+  virtual mx::array forward(std::span<const SequenceInput> batch) = 0;
+
+};
+
+struct LoadOptions {
+  bool exact = false;
+};
+
+using ModelFactory = Result<std::unique_ptr<Model>> (*)(
+    std::shared_ptr<const ModelFiles> files, const LoadOptions& options);
+
+}  // namespace rapid
