@@ -1,0 +1,9 @@
+# What src/hub needs beyond its sources: the catalogue compiled in, a zip
+# reader for wheels, and no fused multiply-add where bits are promised.
+include(embed)
+# pkg-config: Debian's cmake files of libzip also want its command line tools.
+pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
+target_link_libraries(hub PRIVATE PkgConfig::ZIP)
+set_source_files_properties(${CMAKE_SOURCE_DIR}/src/hub/dequantise.cpp
+  TARGET_DIRECTORY hub PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
+rapid_embed(hub catalogue_json ${CMAKE_SOURCE_DIR}/data/catalogue.json)
