@@ -34,7 +34,8 @@ struct EncodeOptions {
   // Recognise special and added tokens in the text...
   bool parse_special = true;
   // ...except where a match overlaps one of these spans (user data). Sorted,
-  // disjoint.
+  // disjoint. Added tokens that are plain text (whitespace runs, pieces of a
+  // SentencePiece model marked user_defined) match everywhere.
   std::span<const TextSpan> untrusted = {};
 };
 
@@ -57,7 +58,8 @@ class Tokenizer {
   std::vector<int32_t> encode(
       std::string_view text, const EncodeOptions& options = {}) const;
 
-  // Ids outside the vocabulary decode to nothing.
+  // The bytes of the tokens, joined; bytes that are not UTF-8 come out as
+  // U+FFFD. Ids outside the vocabulary decode to nothing.
   std::string decode(
       std::span<const int32_t> ids, bool skip_special = false) const;
 
@@ -69,6 +71,8 @@ class Tokenizer {
   std::optional<int32_t> token_id(std::string_view name) const;
 
   bool is_special(int32_t id) const;
+  // decode() drops one space at the start of the text.
+  bool strips_leading_space() const;
   int32_t size() const;  // ids are [0, size)
 
   std::optional<int32_t> bos() const;

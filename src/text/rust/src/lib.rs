@@ -1,0 +1,8 @@
+//! Tokenizers and chat templates behind the C ABI of rapid_text.h. No panic
+//! crosses the border: every entry catches it and returns an error.
+mod added;
+mod build;
+mod ffi;
+mod token_bytes;
+mod tokenizer;
+mod tokenizer_ffi;
