@@ -1,6 +1,8 @@
 // Row-wise ops around the matrix products. All float32.
 #pragma once
 
+#include <vector>
+
 #include "kernels/backend.h"
 
 namespace rapid {
@@ -19,13 +21,16 @@ mx::array gated_reference(
     const mx::array& gate, const mx::array& up, Activation activation);
 
 struct RopeOptions {
-  int dims = 0;            // rotated leading dims of each head, even
+  int dims = 0;  // rotated leading dims of each head, even
   float base = 10000.0f;
-  float scale = 1.0f;      // positions are multiplied by it
+  float scale = 1.0f;        // positions are multiplied by it
   bool interleaved = false;  // pairs (0,1),(2,3).. instead of (i, i+dims/2)
   // Per-pair divisors [dims/2] of the frequencies, or empty.
   std::vector<float> frequency_factors;
 };
+
+// Radians per position of each pair [dims/2]: scale / base^(2i/dims) / factor.
+std::vector<float> rope_frequencies(const RopeOptions& o);
 
 // x [T, H, D], positions [T] int32: row t is rotated by positions[t].
 mx::array rope(

@@ -24,8 +24,7 @@ class ThreadPool {
 
   // Splits [0, count) into pieces of at least `grain`, each handed to one
   // thread. Returns when all are done.
-  void run(
-      int count, int grain, const std::function<void(int, int)>& body);
+  void run(int count, int grain, const std::function<void(int, int)>& body);
 
   // The process's pool. set_global_threads before the first kernel runs;
   // 0 = all cores the process may use.

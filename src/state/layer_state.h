@@ -12,11 +12,11 @@
 //   if (!state->trim(n)) { state->restore(*snapshot); /* prefill the rest */ }
 #pragma once
 
+#include <mlx/mlx.h>
+
 #include <cstddef>
 #include <memory>
 #include <vector>
-
-#include <mlx/mlx.h>
 
 namespace rapid {
 

@@ -7,12 +7,12 @@
 // Immutable once built; any thread may read.
 #pragma once
 
+#include <mlx/mlx.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-
-#include <mlx/mlx.h>
 
 #include "hub/quant_config.h"
 #include "hub/tensor_view.h"

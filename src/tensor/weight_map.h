@@ -66,12 +66,17 @@ class WeightCursor {
 
  private:
   std::string full(std::string_view name) const;
+  Result<const TensorView*> take(const std::string& name) const;
   WeightMap* map_;
   std::string prefix_;
 };
 
 // "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; names
-// without a rule come back unchanged.
-std::string canonical_name(std::string_view gguf_name);
+// without a rule come back unchanged. `sandwich_norms`: the file also norms
+// after attention (blk.N.post_attention_norm), so that its ffn_norm is the
+// norm before the feed-forward part, not Hugging Face's
+// post_attention_layernorm of other architectures.
+std::string canonical_name(
+    std::string_view gguf_name, bool sandwich_norms = false);
 
 }  // namespace rapid

@@ -1,0 +1,117 @@
+#include "kernels/attention.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace rapid {
+
+namespace {
+
+// Replaces the arrays of the pages that the new rows touch.
+void write_rows(
+    const AttentionRows& rows, const mx::array& k, const mx::array& v) {
+  PageList& list = *rows.pages;
+  const int heads = list.shape.heads;
+  const int dim = list.shape.dim;
+  for (int done = 0; done < rows.rows;) {
+    const int position = list.length + done;
+    const int at = position % kPageTokens;
+    const int count = std::min(kPageTokens - at, rows.rows - done);
+    const int from = rows.first_row + done;
+    const auto part = [&](const mx::array& a) {
+      return mx::transpose(
+          mx::slice(a, {from, 0, 0}, {from + count, heads, dim}), {1, 0, 2});
+    };
+    KvPage& page = *list.pages[static_cast<size_t>(position / kPageTokens)];
+    page.data = mx::slice_update(
+        page.data,
+        mx::astype(mx::stack({part(k), part(v)}), list.shape.dtype),
+        mx::Shape{0, 0, at, 0},
+        mx::Shape{2, heads, at + count, dim});
+    done += count;
+  }
+}
+
+// [2, H, tokens of pages first..last, D] float32.
+mx::array gather(const PageList& list, int first_page, int last_page) {
+  std::vector<mx::array> parts;
+  for (int i = first_page; i <= last_page; ++i) {
+    parts.push_back(list.pages[static_cast<size_t>(i)]->data);
+  }
+  const mx::array all =
+      parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), 2);
+  return mx::astype(all, mx::float32);
+}
+
+mx::array one_sequence(
+    const mx::array& q,  // [n, Hq, D]
+    const PageList& list,
+    const AttentionOptions& options) {
+  const int n = q.shape(0);
+  const int heads = list.shape.heads;
+  const int group = q.shape(1) / heads;
+  const int dim = list.shape.dim;
+  const int start = list.length;
+  const int first =
+      options.window > 0 ? std::max(0, start - options.window + 1) : 0;
+  const int first_page = first / kPageTokens;
+  const int last_page = (start + n - 1) / kPageTokens;
+  const mx::array kv = gather(list, first_page, last_page);
+  const auto half = [&](int which) {
+    return mx::expand_dims(mx::take(kv, which, 0), 1);  // [H, 1, L, D]
+  };
+  const mx::array queries = mx::transpose(
+      mx::reshape(q, {n, heads, group, dim}), {1, 2, 0, 3});  // [H, G, n, D]
+  mx::array scores = mx::multiply(
+      mx::matmul(queries, mx::swapaxes(half(0), -1, -2)),
+      mx::array(options.scale));  // [H, G, n, L]
+  if (options.softcap > 0) {
+    const mx::array cap(options.softcap);
+    scores = mx::multiply(mx::tanh(mx::divide(scores, cap)), cap);
+  }
+  const mx::array at = mx::expand_dims(mx::arange(start, start + n), 1);
+  const mx::array to = mx::expand_dims(
+      mx::arange(first_page * kPageTokens, (last_page + 1) * kPageTokens), 0);
+  mx::array seen = mx::less_equal(to, at);
+  if (options.window > 0) {
+    const mx::array low = mx::subtract(at, mx::array(options.window));
+    seen = mx::logical_and(seen, mx::greater(to, low));
+  }
+  scores = mx::where(
+      seen, scores, mx::array(-std::numeric_limits<float>::infinity()));
+  const mx::array out =
+      mx::matmul(mx::softmax(scores, -1, true), half(1));  // [H, G, n, D]
+  return mx::reshape(mx::transpose(out, {2, 0, 1, 3}), {n, heads * group, dim});
+}
+
+}  // namespace
+
+mx::array attention_reference(
+    const mx::array& q,
+    const mx::array& k,
+    const mx::array& v,
+    std::span<const AttentionRows> batch,
+    const AttentionOptions& options) {
+  std::vector<mx::array> parts;
+  for (const AttentionRows& rows : batch) {
+    write_rows(rows, k, v);
+    const mx::array mine = mx::slice(
+        q,
+        {rows.first_row, 0, 0},
+        {rows.first_row + rows.rows, q.shape(1), q.shape(2)});
+    parts.push_back(one_sequence(mine, *rows.pages, options));
+    rows.pages->length += rows.rows;
+  }
+  return parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), 0);
+}
+
+mx::array attention(
+    const mx::array& q,
+    const mx::array& k,
+    const mx::array& v,
+    std::span<const AttentionRows> batch,
+    const AttentionOptions& options) {
+  return attention_reference(q, k, v, batch, options);
+}
+
+}  // namespace rapid

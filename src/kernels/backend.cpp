@@ -1,0 +1,23 @@
+#include "kernels/backend.h"
+
+namespace rapid {
+
+namespace {
+
+thread_local bool reference_forced = false;
+
+}  // namespace
+
+bool cpu_kernels_active() {
+  return !reference_forced && mx::default_device() == mx::Device::cpu;
+}
+
+ScopedReference::ScopedReference() : before_(reference_forced) {
+  reference_forced = true;
+}
+
+ScopedReference::~ScopedReference() {
+  reference_forced = before_;
+}
+
+}  // namespace rapid

@@ -1,0 +1,29 @@
+#include "kernels/linear.h"
+
+namespace rapid {
+
+mx::array linear_reference(
+    const mx::array& x,
+    const WeightPtr& weight,
+    const std::optional<mx::array>& bias) {
+  const mx::array w = weight_to_float(*weight);
+  const mx::array y = mx::matmul(x, mx::transpose(w));
+  return bias ? mx::add(y, *bias) : y;
+}
+
+mx::array embedding_reference(const mx::array& ids, const WeightPtr& table) {
+  return mx::take(weight_to_float(*table), ids, 0);
+}
+
+mx::array linear(
+    const mx::array& x,
+    const WeightPtr& weight,
+    const std::optional<mx::array>& bias) {
+  return linear_reference(x, weight, bias);
+}
+
+mx::array embedding(const mx::array& ids, const WeightPtr& table) {
+  return embedding_reference(ids, table);
+}
+
+}  // namespace rapid
