@@ -13,6 +13,20 @@
 
 namespace rapid {
 
+namespace {
+
+// strtoull would take "-1" for the largest seed.
+std::string check_seed(const std::string& text) {
+  const bool digits =
+      !text.empty() &&
+      std::all_of(text.begin(), text.end(), [](unsigned char c) {
+        return std::isdigit(c);
+      });
+  return digits ? "" : "expected a whole number from 0 on, got " + text;
+}
+
+}  // namespace
+
 void ModelOption::add(CLI::App& app, Need need) {
   auto* option = app.add_option(
       "MODEL",
@@ -87,7 +101,8 @@ void SamplingFlags::add(CLI::App& app) {
       ->option_text("X")
       ->check(CLI::Range(1e-6, 2.0).description(""));
   app.add_option("--seed", seed, "The same seed gives the same answer")
-      ->option_text("N");
+      ->option_text("N")
+      ->check(CLI::Validator(check_seed, ""));
 }
 
 chat::Sampling SamplingFlags::sampling() const {

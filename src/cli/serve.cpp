@@ -11,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "api/front_backend.h"
 #include "base/clock.h"
 #include "cli/command.h"
 #include "cli/interrupts.h"
@@ -140,6 +141,7 @@ Status run_server(const ServeOptions& options) {
   register_all_routes(routes);
   const auto context = std::make_shared<ApiContext>();
   context->started_seconds = start;
+  context->version = RAPID_MLX_VERSION;
   RAPID_TRY(const auto server, Server::start(routes, context, options.server));
   const std::string url = url_of(options.server, server->port());
   if (!is_loopback(options.server.host) && options.server.api_key.empty()) {
@@ -161,7 +163,8 @@ Status run_server(const ServeOptions& options) {
       load_engine(
           options.engine.engine_options(place.path), interrupts, wakeup));
   const EngineInfo info = engine->info();
-  context->front = std::make_shared<Front>(std::move(engine), text);
+  context->set_backend(
+      make_front_backend(std::make_shared<Front>(std::move(engine), text)));
   print_ready(options, place, info, url, now_seconds() - start);
 
   wakeup.wait_until([&] { return interrupts.count() > 0; });
