@@ -144,7 +144,7 @@ struct EngineOptions {
 };
 
 // Loads the model and starts the engine thread. Blocks until it is ready.
-// Defined in engine/mlx_engine.cpp.
+// Defined in engine/mlx_load.cpp.
 Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options);
 
 }  // namespace rapid
