@@ -17,6 +17,9 @@ class EventWriter {
   virtual void on(const chat::Event& event) = 0;
 };
 
+// The backend, or busy while the model loads.
+Result<std::shared_ptr<Backend>> ready_backend(const ApiContext& context);
+
 // Submits `request`, feeds its events to `writer`, cancels when the client
 // leaves, and answers with the dialect's error when submit refuses.
 void run_request(

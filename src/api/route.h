@@ -9,13 +9,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "api/backend.h"
 #include "base/result.h"
-#include "engine/front.h"
 
 namespace rapid {
 
@@ -26,11 +27,12 @@ struct HttpRequest {
   std::string tail;    // what a trailing "/*" in the route's path matched
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
-  std::string id;      // request id, also sent back as x-request-id
+  std::string id;  // request id, also sent back as x-request-id
 };
 
-// The reply under construction. Thread-safe; every call is a no-op once the
-// client has gone.
+// The reply under construction. Thread-safe, never blocks; every call is a
+// no-op once the client has gone. When its last owner lets go of it before
+// the end, the server answers 500 or cuts the stream.
 class ResponseStream {
  public:
   virtual ~ResponseStream() = default;
@@ -42,20 +44,41 @@ class ResponseStream {
   virtual void header(std::string name, std::string value) = 0;
 
   // A text/event-stream reply; while nothing is sent for the keep-alive time
-  // the server sends ": keepalive" comments by itself.
+  // the server sends ": keepalive" comments by itself. The head leaves with
+  // the first event or after a second of silence: until then reply() may
+  // still answer with an error instead, and returns as usual.
   virtual void start_events() = 0;
-  virtual void event(std::string_view data) = 0;       // one data: line
-  virtual void named_event(
-      std::string_view name, std::string_view data) = 0;
+  virtual void event(std::string_view data) = 0;  // one data: line
+  virtual void named_event(std::string_view name, std::string_view data) = 0;
   virtual void end_events() = 0;
+  // True once the head of an event stream has left: too late for reply().
+  virtual bool events_begun() const = 0;
 
-  // Called once, on any thread, when the client leaves before the end.
+  // Called once, on any thread but never from inside a call above, when the
+  // client leaves before the end; at once if it has left already.
   virtual void on_disconnect(std::function<void()> callback) = 0;
 };
 
-struct ApiContext {
-  std::shared_ptr<Front> front;  // null while the model loads
+// What all handlers share. Any thread.
+class ApiContext {
+ public:
+  // Null while the model loads.
+  std::shared_ptr<Backend> backend() const {
+    std::lock_guard lock(mutex_);
+    return backend_;
+  }
+  void set_backend(std::shared_ptr<Backend> backend) {
+    std::lock_guard lock(mutex_);
+    backend_.swap(backend);
+  }
+
+  // Set before the server starts.
   double started_seconds = 0;
+  std::string version = "dev";
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<Backend> backend_;
 };
 
 using RouteHandler = std::function<void(
@@ -71,8 +94,8 @@ struct Route {
   std::string path;  // exact, or ending in "/*"
   Auth auth = Auth::key;
   RouteHandler handler;
-  ErrorBody error_body = nullptr;
-  std::string summary;  // one line for docs
+  ErrorBody error_body = nullptr;  // null: standard_error_body
+  std::string summary;             // one line for docs
 };
 
 class RouteTable {
@@ -82,10 +105,13 @@ class RouteTable {
   const std::vector<Route>& routes() const { return routes_; }
 
   // The route, or the methods that the path does allow (404 when empty).
+  // An exact path wins over "/*", a longer "/*" over a shorter one. HEAD is
+  // answered by GET. error_body is never null.
   struct Match {
     const Route* route = nullptr;
     std::string tail;
     std::vector<std::string> allowed;
+    ErrorBody error_body = nullptr;
   };
   Match find(std::string_view method, std::string_view path) const;
 
@@ -96,5 +122,14 @@ class RouteTable {
 void register_all_routes(RouteTable& table);  // generated
 
 int http_status(ErrorCode code);
+
+// {"error": {"message", "type", "code", "param"}}. An Error's param "body"
+// means the body as a whole and goes out as null.
+std::string standard_error_body(int status, const Error& error);
+
+// Replies with http_status and the dialect's shape; inside an event stream
+// whose head has left, sends the error as an event and ends it.
+void reply_error(
+    ResponseStream& stream, const Error& error, ErrorBody error_body);
 
 }  // namespace rapid

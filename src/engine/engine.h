@@ -29,6 +29,9 @@ struct GenerateRequest {
   SamplingOptions sampling;     // with the seed, chosen by the front
   int choices = 1;
   int max_tokens = 0;  // 0 = evaluate the prompt only
+  // max_tokens is "the rest of the context": where memory ends sooner the
+  // choices end there (length). False: such a request is refused.
+  bool may_shorten = false;
   std::vector<int32_t> end_tokens;  // sampling one of these ends a choice
   std::string grammar;              // "" = none; else unsupported for now
   // With this many alternatives (0..20); none = no logprobs.
@@ -42,7 +45,9 @@ struct EngineLogprob {
   std::vector<ScoredToken> top;
 };
 
-// The prompt is in: once per request, before any token.
+// The prompt is in: once per request, before any token. With max_tokens 0
+// every choice then ends with reason length. A request that is cancelled
+// before this gets its ends and EngineDone without it.
 struct EnginePrefilled {
   int cached_tokens = 0;
   double seconds = 0;
@@ -115,7 +120,8 @@ class Engine {
   virtual const EngineInfo& info() const = 0;
 
   // Never blocks. Errors found here (empty prompt, ids outside the
-  // vocabulary, prompt + 1 > context) come as EngineFailed through the sink.
+  // vocabulary, prompt + 1 > context, or prompt > context if max_tokens is 0)
+  // come as EngineFailed through the sink.
   virtual RequestId submit(GenerateRequest request, EngineSink sink) = 0;
 
   // Ends one choice, or all when choice < 0. Its end is still reported.
@@ -131,14 +137,14 @@ class Engine {
 struct EngineOptions {
   std::string model_path;  // a .gguf file or a folder
   std::string device = "auto";
-  int threads = 0;  // 0 = all cores the process may use
-  int context = 0;  // 0 = the model's
+  int threads = 0;     // 0 = all cores the process may use
+  int context = 0;     // 0 = the model's
   bool exact = false;  // float32 activations and KV
   int prefill_chunk = 512;
 };
 
 // Loads the model and starts the engine thread. Blocks until it is ready.
-// Defined in engine/mlx_engine.cpp.
+// Defined in engine/mlx_load.cpp.
 Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options);
 
 }  // namespace rapid

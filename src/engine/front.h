@@ -17,6 +17,7 @@
 #include "chat/event.h"
 #include "chat/request.h"
 #include "engine/engine.h"
+#include "engine/text_codec.h"
 #include "formats/registry.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -25,10 +26,13 @@ namespace rapid {
 
 // All that is text about a model, built from its files without the engine.
 struct TextModel {
-  std::string name;      // what the user called it: alias, path or hub name
+  std::string name;  // what the user called it: alias, path or hub name
   std::string path;
-  std::string alias;     // "" if none
-  int64_t created = 0;   // seconds since the epoch, for /v1/models
+  std::string alias;    // "" if none
+  int64_t created = 0;  // seconds since the epoch, for /v1/models
+  // Never null: the tokenizer and template below behind one interface. The
+  // front uses only this, so a test can do without the other two.
+  std::shared_ptr<const TextCodec> codec;
   std::shared_ptr<const Tokenizer> tokenizer;
   // Null when the file has no template and there is no fallback.
   std::shared_ptr<const ChatTemplate> chat_template;
@@ -53,9 +57,7 @@ using Ticket = uint64_t;
 
 class Front {
  public:
-  Front(
-      std::shared_ptr<Engine> engine,
-      std::shared_ptr<const TextModel> model);
+  Front(std::shared_ptr<Engine> engine, std::shared_ptr<const TextModel> model);
   ~Front();
   Front(const Front&) = delete;
   Front& operator=(const Front&) = delete;

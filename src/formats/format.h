@@ -63,6 +63,9 @@ class FormatMachine {
   // `text` may end anywhere between two characters. Appends to `out`.
   virtual void feed(std::string_view text, std::vector<FormatEvent>& out) = 0;
   virtual void finish(FinishCause cause, std::vector<FormatEvent>& out) = 0;
+  // Bytes given to feed() that no event covers yet: logprobs of held text
+  // wait for it.
+  virtual size_t held() const { return 0; }
 };
 
 class OutputFormat {

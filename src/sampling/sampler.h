@@ -3,8 +3,11 @@
 // Randomness is counter-based: the draw is a pure function of (seed, choice,
 // position), so a stream resumed at any position goes on exactly as before.
 // temperature 0 is greedy (lowest id wins a tie) and uses no randomness.
-// Order: logit_bias, penalties, temperature, top_k, top_p, min_p, draw.
-// Logprobs come from the raw logits. Not thread-safe; one per choice.
+// Order: logit_bias, penalties, temperature, top_k, top_p, min_p, draw. Each
+// cut keeps at least the best token, and renormalises what the cut before it
+// left. A NaN counts as -inf; if nothing is left that could be drawn, the
+// best raw logit is taken. Logprobs come from the raw logits. Not thread-safe;
+// one per choice.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +19,10 @@
 namespace rapid {
 
 struct SamplingOptions {
-  float temperature = 1.0f;  // 0 = greedy
-  float top_p = 1.0f;        // (0, 1]
-  int top_k = 0;             // 0 = off
-  float min_p = 0.0f;        // [0, 1)
+  float temperature = 1.0f;         // 0 = greedy
+  float top_p = 1.0f;               // (0, 1]
+  int top_k = 0;                    // 0 = off
+  float min_p = 0.0f;               // [0, 1)
   float repetition_penalty = 1.0f;  // over prompt and output; 1 = off
   float presence_penalty = 0.0f;    // over output
   float frequency_penalty = 0.0f;   // over output
@@ -45,13 +48,25 @@ class Sampler {
   void accept(int32_t token);
 
  private:
+  using Candidate = std::pair<float, int32_t>;  // logit, id
+
+  void apply_bias(std::span<float> logits) const;
   void apply_penalties(std::span<float> logits) const;
+  void see(int32_t token);
+  bool cuts() const;
+  int32_t draw_any(std::span<const float> logits, float max, float u) const;
+  int32_t draw_cut(std::span<const float> logits, float max, float u);
+  void collect(std::span<const float> logits, float threshold);
+  void collect_top_k(std::span<const float> logits, float max);
+  void collect_nucleus(std::span<const float> logits, float max);
+  void keep_top_p(double total, float max);
 
   SamplingOptions options_;
   uint64_t choice_;
   std::unordered_map<int32_t, int> output_counts_;
-  std::vector<bool> seen_;  // prompt and output, for repetition_penalty
-  std::vector<std::pair<float, int32_t>> candidates_;  // reused scratch
+  std::vector<bool> seen_;             // prompt and output...
+  std::vector<int32_t> seen_ids_;      // ...the same, to walk over
+  std::vector<Candidate> candidates_;  // reused scratch
 };
 
 struct ScoredToken {
@@ -65,7 +80,6 @@ struct RowLogprobs {
   float logprob = 0;
   std::vector<ScoredToken> top;
 };
-RowLogprobs row_logprobs(
-    std::span<const float> logits, int32_t token, int top);
+RowLogprobs row_logprobs(std::span<const float> logits, int32_t token, int top);
 
 }  // namespace rapid

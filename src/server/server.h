@@ -16,7 +16,7 @@ namespace rapid {
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  int port = 8000;  // 0 = any free one
+  int port = 8000;      // 0 = any free one
   std::string api_key;  // "" = open
   size_t max_body_bytes = 64u << 20;
   double keepalive_seconds = 15;

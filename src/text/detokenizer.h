@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "text/tokenizer.h"
 
@@ -31,8 +30,8 @@ class Detokenizer {
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool skip_special_;
-  std::vector<int32_t> ids_;   // a short window: context and not yet emitted
-  size_t emitted_ids_ = 0;     // ids_[0, emitted_ids_) are context only
+  bool strip_space_;  // the first text may lose its space
+  std::string held_;  // the start of a character
 };
 
 }  // namespace rapid

@@ -6,7 +6,8 @@
 // token. Costs about 0.3 us a token to decode and 2-3 MB/s to encode.
 //
 //   RAPID_TRY(auto tokenizer, Tokenizer::from_json(bytes));
-//   std::vector<int32_t> ids = tokenizer->encode("Hello", {.add_special = true});
+//   std::vector<int32_t> ids = tokenizer->encode("Hello", {.add_special =
+//   true});
 #pragma once
 
 #include <cstdint>
@@ -34,7 +35,8 @@ struct EncodeOptions {
   // Recognise special and added tokens in the text...
   bool parse_special = true;
   // ...except where a match overlaps one of these spans (user data). Sorted,
-  // disjoint.
+  // disjoint. Added tokens that are plain text (whitespace runs, pieces of a
+  // SentencePiece model marked user_defined) match everywhere.
   std::span<const TextSpan> untrusted = {};
 };
 
@@ -57,7 +59,8 @@ class Tokenizer {
   std::vector<int32_t> encode(
       std::string_view text, const EncodeOptions& options = {}) const;
 
-  // Ids outside the vocabulary decode to nothing.
+  // The bytes of the tokens, joined; bytes that are not UTF-8 come out as
+  // U+FFFD. Ids outside the vocabulary decode to nothing.
   std::string decode(
       std::span<const int32_t> ids, bool skip_special = false) const;
 
@@ -69,6 +72,8 @@ class Tokenizer {
   std::optional<int32_t> token_id(std::string_view name) const;
 
   bool is_special(int32_t id) const;
+  // decode() drops one space at the start of the text.
+  bool strips_leading_space() const;
   int32_t size() const;  // ids are [0, size)
 
   std::optional<int32_t> bos() const;

@@ -1,0 +1,56 @@
+#include "api/front_backend.h"
+
+#include <utility>
+
+namespace rapid {
+
+namespace {
+
+ModelCard card_of(const TextModel& text, const EngineInfo& info) {
+  std::string style = "none";
+  if (text.chat_template != nullptr) {
+    style = text.fallback_template ? "fallback" : "model";
+  }
+  return {
+      .name = text.name,
+      .alias = text.alias,
+      .path = text.path,
+      .architecture = info.architecture,
+      .device = info.device,
+      .format = text.format ? std::string(text.format->name()) : "plain",
+      .chat_style = style,
+      .created = text.created,
+      .context_length = info.context_length,
+      .parameters = info.parameters,
+      .weight_bytes = info.weight_bytes};
+}
+
+class FrontBackend : public Backend {
+ public:
+  explicit FrontBackend(std::shared_ptr<Front> front)
+      : front_(std::move(front)),
+        card_(card_of(front_->model(), front_->engine().info())) {}
+
+  const ModelCard& card() const override { return card_; }
+  Result<Ticket> submit(const chat::Request& request, ChatSink sink) override {
+    return front_->submit(request, std::move(sink));
+  }
+  void cancel(Ticket ticket) override { front_->cancel(ticket); }
+  Result<std::vector<std::vector<int32_t>>> tokenise(
+      const chat::Request& request) const override {
+    return front_->tokenise(request);
+  }
+  EngineStats stats() const override { return front_->engine().stats(); }
+
+ private:
+  std::shared_ptr<Front> front_;
+  ModelCard card_;
+};
+
+}  // namespace
+
+std::shared_ptr<Backend> make_front_backend(std::shared_ptr<Front> front) {
+  return std::make_shared<FrontBackend>(std::move(front));
+}
+
+}  // namespace rapid

@@ -1,0 +1,242 @@
+#include "api/openai_messages.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace rapid {
+
+namespace {
+
+constexpr std::array<std::string_view, 5> kRoles = {
+    "system", "developer", "user", "assistant", "tool"};
+
+std::string item(std::string_view path, size_t index) {
+  return fmt::format("{}[{}]", path, index);
+}
+
+Result<std::string> required_string(
+    const Fields& fields, std::string_view name) {
+  RAPID_TRY(const auto value, fields.string(name));
+  if (!value) {
+    return missing_field(fields.path(name), "a string");
+  }
+  return *value;
+}
+
+Result<std::string> read_part(const Json& part, const std::string& path) {
+  if (!part.is_object()) {
+    return wrong_field(path, "a string or a {\"type\": \"text\"} object", part);
+  }
+  const Fields fields(part, path);
+  RAPID_TRY(const auto type, required_string(fields, "type"));
+  if (type == "text") {
+    return required_string(fields, "text");
+  }
+  if (type == "refusal") {
+    return required_string(fields, "refusal");
+  }
+  return unsupported_field(
+      fmt::format("{} of type \"{}\"", path, type),
+      "this model reads text parts only");
+}
+
+// A string, or a list of text parts, joined by line breaks.
+Result<std::string> read_content(const Json& content, const std::string& path) {
+  if (content.is_string()) {
+    return content.get<std::string>();
+  }
+  if (!content.is_array()) {
+    return wrong_field(path, "a string or a list of parts", content);
+  }
+  std::string text;
+  for (size_t i = 0; i < content.size(); ++i) {
+    auto part = content[i].is_string()
+                    ? Result<std::string>(content[i].get<std::string>())
+                    : read_part(content[i], item(path, i));
+    if (!part) {
+      Error error = part.error();
+      error.param = item(path, i);
+      return error;
+    }
+    text += (i > 0 ? "\n" : "") + *part;
+  }
+  return text;
+}
+
+Result<chat::ToolCall> read_call(const Json& call, const std::string& path) {
+  if (!call.is_object()) {
+    return wrong_field(path, "an object", call);
+  }
+  const Fields fields(call, path);
+  RAPID_TRY(const auto id, fields.string("id"));
+  RAPID_TRY(const Json* function, fields.object("function"));
+  if (function == nullptr) {
+    return missing_field(fields.path("function"), "an object");
+  }
+  const Fields inner(*function, fields.path("function"));
+  chat::ToolCall out;
+  out.id = id.value_or("");
+  RAPID_TRY(out.name, required_string(inner, "name"));
+  // The API's form is text; objects come from clients of other dialects.
+  const Json* arguments = inner.find("arguments");
+  if (arguments != nullptr && arguments->is_object()) {
+    out.arguments = dump_json(*arguments);
+    return out;
+  }
+  RAPID_TRY(const auto text, inner.string("arguments"));
+  out.arguments = text && !text->empty() ? *text : "{}";
+  return out;
+}
+
+Status read_assistant(const Fields& fields, chat::Message& message) {
+  for (const char* name : {"reasoning_content", "reasoning"}) {
+    const Json* value = fields.find(name);
+    if (value != nullptr && value->is_string() && message.reasoning.empty()) {
+      message.reasoning = value->get<std::string>();
+    }
+  }
+  RAPID_TRY(const Json* calls, fields.array("tool_calls"));
+  for (size_t i = 0; calls != nullptr && i < calls->size(); ++i) {
+    RAPID_TRY(
+        auto call, read_call((*calls)[i], item(fields.path("tool_calls"), i)));
+    message.tool_calls.push_back(std::move(call));
+  }
+  return {};
+}
+
+Result<chat::Message> read_message(const Json& json, const std::string& path) {
+  if (!json.is_object()) {
+    return wrong_field(path, "an object", json);
+  }
+  const Fields fields(json, path);
+  chat::Message message;
+  RAPID_TRY(message.role, required_string(fields, "role"));
+  if (std::ranges::find(kRoles, message.role) == kRoles.end()) {
+    return wrong_field(
+        fields.path("role"),
+        fmt::format("one of {}", fmt::join(kRoles, " ")),
+        *fields.find("role"));
+  }
+  if (const Json* content = fields.find("content")) {
+    RAPID_TRY(message.content, read_content(*content, fields.path("content")));
+  } else if (message.role != "assistant") {
+    return missing_field(fields.path("content"), "a string");
+  }
+  RAPID_TRY(const auto name, fields.string("name"));
+  message.name = name.value_or("");
+  if (message.role == "assistant") {
+    RAPID_CHECK(read_assistant(fields, message));
+  }
+  if (message.role == "tool") {
+    RAPID_TRY(const auto id, fields.string("tool_call_id"));
+    message.tool_call_id = id.value_or("");
+  }
+  return message;
+}
+
+Result<chat::Tool> read_tool(const Json& json, const std::string& path) {
+  if (!json.is_object()) {
+    return wrong_field(path, "an object", json);
+  }
+  const Fields fields(json, path);
+  RAPID_TRY(const auto type, required_string(fields, "type"));
+  if (type != "function") {
+    return unsupported_field(
+        fmt::format("{} of type \"{}\"", path, type),
+        "tools are of type \"function\"");
+  }
+  RAPID_TRY(const Json* function, fields.object("function"));
+  if (function == nullptr) {
+    return missing_field(fields.path("function"), "an object");
+  }
+  const Fields inner(*function, fields.path("function"));
+  chat::Tool tool;
+  RAPID_TRY(tool.name, required_string(inner, "name"));
+  if (tool.name.empty()) {
+    return wrong_field(inner.path("name"), "a name", Json(""));
+  }
+  RAPID_TRY(const auto description, inner.string("description"));
+  tool.description = description.value_or("");
+  RAPID_TRY(const Json* parameters, inner.object("parameters"));
+  tool.parameters = parameters != nullptr ? *parameters : Json::object();
+  tool.declaration = json;
+  return tool;
+}
+
+Result<chat::ToolChoice> read_choice(const Json& json, const Fields& fields) {
+  using Kind = chat::ToolChoice::Kind;
+  if (json.is_string()) {
+    const auto word = json.get<std::string>();
+    if (word == "auto") {
+      return chat::ToolChoice{Kind::automatic, ""};
+    }
+    if (word == "none") {
+      return chat::ToolChoice{Kind::none, ""};
+    }
+    if (word == "required") {
+      return chat::ToolChoice{Kind::required, ""};
+    }
+  }
+  const std::string path = fields.path("tool_choice");
+  if (json.is_object() && json.value("type", Json()) == "function") {
+    const Fields outer(json, path);
+    RAPID_TRY(const Json* function, outer.object("function"));
+    if (function == nullptr) {
+      return missing_field(outer.path("function"), "an object");
+    }
+    RAPID_TRY(
+        auto name,
+        required_string(Fields(*function, outer.path("function")), "name"));
+    return chat::ToolChoice{Kind::named, std::move(name)};
+  }
+  return wrong_field(
+      path, "auto, none, required or a function's name object", json);
+}
+
+}  // namespace
+
+Status read_openai_messages(const Fields& fields, chat::Request& request) {
+  const std::string path = fields.path("messages");
+  RAPID_TRY(const Json* list, fields.array("messages"));
+  if (list == nullptr) {
+    return missing_field(path, "a list of messages");
+  }
+  if (list->empty()) {
+    return wrong_field(path, "at least one message", *list);
+  }
+  for (size_t i = 0; i < list->size(); ++i) {
+    RAPID_TRY(auto message, read_message((*list)[i], item(path, i)));
+    request.messages.push_back(std::move(message));
+  }
+  return {};
+}
+
+Status read_openai_tools(const Fields& fields, chat::Request& request) {
+  RAPID_TRY(const Json* list, fields.array("tools"));
+  for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
+    RAPID_TRY(auto tool, read_tool((*list)[i], item("tools", i)));
+    request.tools.push_back(std::move(tool));
+  }
+  RAPID_TRY(const auto parallel, fields.boolean("parallel_tool_calls"));
+  (void)parallel;  // either is allowed
+  const Json* choice = fields.find("tool_choice");
+  if (choice == nullptr) {
+    return {};
+  }
+  RAPID_TRY(request.tool_choice, read_choice(*choice, fields));
+  using Kind = chat::ToolChoice::Kind;
+  if (request.tool_choice.kind == Kind::named &&
+      std::ranges::none_of(request.tools, [&](const chat::Tool& tool) {
+        return tool.name == request.tool_choice.name;
+      })) {
+    return wrong_field("tool_choice", "the name of one of the tools", *choice);
+  }
+  if (request.tool_choice.kind == Kind::required && request.tools.empty()) {
+    return wrong_field("tool_choice", "auto or none without tools", *choice);
+  }
+  return {};
+}
+
+}  // namespace rapid

@@ -1,0 +1,16 @@
+// The `messages`, `tools` and `tool_choice` of a chat in OpenAI's form.
+#pragma once
+
+#include "api/json_fields.h"
+#include "base/result.h"
+#include "chat/request.h"
+
+namespace rapid {
+
+// Fills request.messages. At least one message; text only.
+Status read_openai_messages(const Fields& fields, chat::Request& request);
+
+// Fills request.tools and request.tool_choice.
+Status read_openai_tools(const Fields& fields, chat::Request& request);
+
+}  // namespace rapid

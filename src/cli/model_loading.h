@@ -1,0 +1,36 @@
+// From the MODEL that a user typed to files on disk, an engine and a text
+// model, with progress and Ctrl-C.
+//
+//   RAPID_TRY(auto where, fetch_model("", {}));
+//   RAPID_TRY(auto text, open_text(where, ""));
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "engine/front.h"
+
+namespace rapid {
+
+struct ModelPlace {
+  std::string name;   // as the user wrote it, or the default's alias
+  std::string alias;  // of the catalogue, "" if it is none
+  std::string path;   // a .gguf file or a folder
+};
+
+struct FetchOptions {
+  bool quiet = false;               // no progress, no notes
+  std::function<bool()> cancelled;  // polled
+};
+
+// Finds `model`, downloads it if need be. "" takes the default model and says
+// so on stderr. Errors: cancelled says that what came so far is kept.
+Result<ModelPlace> fetch_model(
+    const std::string& model, const FetchOptions& options);
+
+Result<std::shared_ptr<const TextModel>> open_text(
+    const ModelPlace& place, const std::string& format);
+
+}  // namespace rapid

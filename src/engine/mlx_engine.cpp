@@ -1,0 +1,456 @@
+#include "engine/mlx_engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/mlx_job.h"
+
+namespace rapid {
+namespace {
+
+// A prefill chunk should take less than a second, so that progress is told
+// and a cancel is seen; the first one is a guess.
+constexpr double kChunkSeconds = 0.7;
+constexpr int kFirstChunk = 128;
+constexpr int kSmallestChunk = 32;
+
+Error stopping() {
+  return {ErrorCode::cancelled, "the engine is shutting down"};
+}
+
+class MlxEngine final : public Engine {
+ public:
+  explicit MlxEngine(EngineSetup setup) : setup_(std::move(setup)) {}
+
+  ~MlxEngine() override {
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) {
+      thread_.join();
+    }
+  }
+
+  Status start() {
+    std::promise<Status> ready;
+    std::future<Status> result = ready.get_future();
+    thread_ = std::thread([this, &ready] { run(ready); });
+    return result.get();
+  }
+
+  const EngineInfo& info() const override { return info_; }
+
+  RequestId submit(GenerateRequest request, EngineSink sink) override {
+    std::lock_guard lock(mutex_);
+    const RequestId id = ++last_id_;
+    auto ticketed =
+        std::make_shared<Ticketed>(id, std::move(request), std::move(sink));
+    if (Status status = check(ticketed->request); !status) {
+      control_.push_back([ticketed, error = status.error()] {
+        ticketed->sink(EngineFailed{error});
+      });
+    } else {
+      open_[id] = ticketed;
+      waiting_.push_back(std::move(ticketed));
+    }
+    wake_.notify_all();
+    return id;
+  }
+
+  void cancel(RequestId id, int choice) override {
+    std::lock_guard lock(mutex_);
+    const auto found = open_.find(id);
+    if (found == open_.end()) {
+      return;
+    }
+    auto& flags = found->second->cancelled_choices;
+    if (choice < 0) {
+      found->second->cancelled = true;
+    } else if (static_cast<size_t>(choice) < flags.size()) {
+      flags[choice] = true;
+    }
+  }
+
+  Status rewind(uint64_t session, int token_index) override {
+    if (session != 0) {
+      return Error{ErrorCode::not_found, "there is only session 0"};
+    }
+    auto answer = std::make_shared<std::promise<Status>>();
+    auto result = answer->get_future();
+    {
+      std::lock_guard lock(mutex_);
+      if (stop_) {
+        return stopping();
+      }
+      control_.push_back([this, token_index, answer] {
+        answer->set_value(rewind_session(token_index));
+      });
+    }
+    wake_.notify_all();
+    return result.get();
+  }
+
+  EngineStats stats() const override {
+    std::lock_guard lock(mutex_);
+    EngineStats out = stats_;
+    out.waiting = static_cast<int>(waiting_.size());
+    out.last_progress_seconds = now_seconds() - last_progress_;
+    return out;
+  }
+
+ private:
+  Status check(const GenerateRequest& request) const;
+  Result<JobLimits> limits(const GenerateRequest& request) const;
+  void run(std::promise<Status>& ready);
+  Status load();
+  void loop();
+  void next_job();
+  void step();
+  void forward(std::vector<SequenceInput>& batch);
+  int chunk() const;
+  Status rewind_session(int token_index);
+
+  EngineSetup setup_;
+  EngineInfo info_;
+  std::thread thread_;
+
+  mutable std::mutex mutex_;  // of what follows, up to the next blank line
+  std::condition_variable wake_;
+  bool stop_ = false;
+  RequestId last_id_ = 0;
+  std::deque<std::shared_ptr<Ticketed>> waiting_;
+  std::map<RequestId, std::shared_ptr<Ticketed>> open_;
+  std::deque<std::function<void()>> control_;
+  EngineStats stats_;
+  double last_progress_ = now_seconds();
+
+  // The engine thread's own.
+  std::unique_ptr<Model> model_;
+  StateCost cost_;
+  Sequence session_;
+  std::unique_ptr<Job> job_;
+  std::shared_ptr<Ticketed> current_;
+  double prefill_rate_ = 0;  // tokens per second, 0 = not known yet
+  double step_started_ = 0;
+  double decode_forward_ = 0;   // seconds of this job in forward and eval
+  double decode_overhead_ = 0;  // seconds of its decode steps outside
+  int decode_steps_ = 0;
+};
+
+Status MlxEngine::check(const GenerateRequest& request) const {
+  const int length = static_cast<int>(request.prompt.size());
+  if (request.prompt.empty()) {
+    return Error{ErrorCode::invalid_argument, "the prompt has no tokens"};
+  }
+  if (request.choices < 1 || request.max_tokens < 0) {
+    return Error{
+        ErrorCode::invalid_argument,
+        "choices must be at least 1 and max_tokens at least 0"};
+  }
+  for (const int32_t id : request.prompt) {
+    if (id < 0 || id >= info_.vocabulary) {
+      return Error{
+          ErrorCode::invalid_argument,
+          fmt::format(
+              "token id {} is outside of the vocabulary of {}",
+              id,
+              info_.vocabulary)};
+    }
+  }
+  if (!request.grammar.empty()) {
+    return Error{
+        ErrorCode::unsupported, "this engine does not do grammars yet"};
+  }
+  if (length + (request.max_tokens > 0 ? 1 : 0) > info_.context_length) {
+    return Error{
+        ErrorCode::context_length,
+        fmt::format(
+            "the prompt has {} tokens, the context holds {}",
+            length,
+            info_.context_length),
+        "shorten the prompt, or start with a larger --ctx"};
+  }
+  return {};
+}
+
+// Law 4: bytes are known before anything runs.
+Result<JobLimits> MlxEngine::limits(const GenerateRequest& request) const {
+  const int64_t length = static_cast<int64_t>(request.prompt.size());
+  JobLimits out;
+  out.context = info_.context_length;
+  out.max_tokens = static_cast<int>(
+      std::min<int64_t>(request.max_tokens, info_.context_length - length));
+  if (setup_.state_budget == 0) {
+    return out;
+  }
+  // The prompt is shared by all choices; each has its own answer.
+  const auto need = [&](int64_t answer) {
+    return cost_.bytes(length + answer) +
+           (request.choices - 1) *
+               (cost_.bytes(length + answer) - cost_.bytes(length));
+  };
+  const auto fits = [&](int64_t n) { return need(n) <= setup_.state_budget; };
+  if (fits(out.max_tokens)) {
+    return out;
+  }
+  if (!request.may_shorten || !fits(1)) {
+    constexpr double kMiB = 1 << 20;
+    return Error{
+        ErrorCode::too_large,
+        fmt::format(
+            "the request needs {:.0f} MiB for {} tokens of prompt and {} x {} "
+            "of answer, {:.0f} MiB are there",
+            need(out.max_tokens) / kMiB,
+            length,
+            request.choices,
+            out.max_tokens,
+            setup_.state_budget / kMiB),
+        "send a shorter prompt, or a smaller max_tokens"};
+  }
+  int low = 1;  // fits
+  int high = out.max_tokens;
+  while (high - low > 1) {
+    const int middle = low + (high - low) / 2;
+    (fits(middle) ? low : high) = middle;
+  }
+  out.max_tokens = low;
+  return out;
+}
+
+void MlxEngine::run(std::promise<Status>& ready) {
+  Status status;
+  try {
+    status = load();
+  } catch (const std::exception& e) {
+    status = Error{
+        ErrorCode::internal, std::string("loading the model: ") + e.what()};
+  }
+  const bool loaded = static_cast<bool>(status);
+  ready.set_value(std::move(status));
+  if (loaded) {
+    loop();
+  }
+  job_.reset();
+  session_ = {};
+  model_.reset();
+}
+
+Status MlxEngine::load() {
+  const double begin = now_seconds();
+  mx::set_default_device(setup_.device);
+  RAPID_TRY(model_, setup_.load());
+  const ModelInfo& model = model_->info();
+  // One token warms everything up and shows what a state costs.
+  Sequence probe;
+  probe.reset(*model_, setup_.states);
+  const int32_t token = 0;
+  std::vector<SequenceInput> batch = {
+      {std::span(&token, 1), &probe.states, SequenceInput::Logits::last}};
+  std::vector<mx::array> outputs = {model_->forward(batch)};
+  for (const auto& state : probe.states) {
+    state->collect(outputs);
+  }
+  mx::eval(outputs);
+  cost_ = StateCost(probe.states);
+  info_.architecture = model.architecture;
+  info_.device = setup_.device_name;
+  info_.threads = setup_.threads;
+  info_.vocabulary = model.vocabulary;
+  info_.context_length = setup_.context > 0 && model.context_length > 0
+                             ? std::min(setup_.context, model.context_length)
+                             : std::max(setup_.context, model.context_length);
+  info_.layers = model.layers;
+  info_.parameters = model.parameters;
+  info_.weight_bytes = model.weight_bytes;
+  info_.load_seconds = now_seconds() - begin;
+  return {};
+}
+
+void MlxEngine::loop() {
+  while (true) {
+    std::deque<std::function<void()>> control;
+    bool stop = false;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] {
+        return stop_ || job_ || !waiting_.empty() || !control_.empty();
+      });
+      control.swap(control_);
+      stop = stop_;
+    }
+    for (const auto& task : control) {
+      task();
+    }
+    if (stop) {
+      break;
+    }
+    if (!job_) {
+      next_job();
+    }
+    if (job_) {
+      step();
+    }
+  }
+  if (job_) {
+    job_->fail(stopping());
+  }
+  std::deque<std::shared_ptr<Ticketed>> left;
+  {
+    std::lock_guard lock(mutex_);
+    left.swap(waiting_);
+    open_.clear();
+  }
+  for (const auto& ticketed : left) {
+    ticketed->sink(EngineFailed{stopping()});
+  }
+}
+
+void MlxEngine::next_job() {
+  {
+    std::lock_guard lock(mutex_);
+    if (waiting_.empty()) {
+      return;
+    }
+    current_ = std::move(waiting_.front());
+    waiting_.pop_front();
+    stats_.running = 1;
+    last_progress_ = now_seconds();
+  }
+  Result<JobLimits> planned = limits(current_->request);
+  if (planned) {
+    job_ = std::make_unique<Job>(
+        current_, session_, *model_, setup_.states, *planned);
+    decode_forward_ = decode_overhead_ = 0;
+    decode_steps_ = 0;
+    std::lock_guard lock(mutex_);
+    stats_.prompt_tokens += current_->request.prompt.size();
+    stats_.cached_tokens += job_->cached();
+    return;
+  }
+  current_->sink(EngineFailed{planned.error()});
+  std::lock_guard lock(mutex_);
+  open_.erase(current_->id);
+  stats_.running = 0;
+}
+
+int MlxEngine::chunk() const {
+  if (prefill_rate_ == 0) {
+    return std::min(setup_.prefill_chunk, kFirstChunk);
+  }
+  const int fit = static_cast<int>(
+      std::min(prefill_rate_ * kChunkSeconds, 1e6) / kSmallestChunk);
+  return std::clamp(
+      fit * kSmallestChunk,
+      std::min(kSmallestChunk, setup_.prefill_chunk),
+      setup_.prefill_chunk);
+}
+
+void MlxEngine::step() {
+  step_started_ = now_seconds();
+  try {
+    std::vector<SequenceInput> batch;
+    job_->plan(chunk(), batch);
+    if (!batch.empty()) {
+      forward(batch);
+    }
+  } catch (const std::exception& e) {
+    spdlog::error("request {} failed: {}", current_->id, e.what());
+    if (job_->uses_session()) {
+      session_ = {};  // nobody knows how far its state came
+    }
+    job_->fail(
+        {ErrorCode::internal, std::string("the step failed: ") + e.what()});
+  }
+  if (!job_->done()) {
+    return;
+  }
+  if (decode_steps_ > 0) {
+    spdlog::debug(
+        "request {}: {} decode steps, {:.3f} ms each in the model, {:.1f} us "
+        "around it",
+        current_->id,
+        decode_steps_,
+        1e3 * decode_forward_ / decode_steps_,
+        1e6 * decode_overhead_ / decode_steps_);
+  }
+  job_.reset();
+  std::lock_guard lock(mutex_);
+  open_.erase(current_->id);
+  stats_.running = 0;
+  stats_.kv_bytes = session_.bytes();
+}
+
+void MlxEngine::forward(std::vector<SequenceInput>& batch) {
+  const bool prefill = job_->prefilling();
+  const int rows = job_->rows();
+  const int generated = job_->generated();
+  const double begin = now_seconds();
+  mx::array logits = model_->forward(batch);
+  std::vector<mx::array> outputs = {logits};
+  for (const SequenceInput& input : batch) {
+    for (const auto& state : *input.states) {
+      state->collect(outputs);
+    }
+  }
+  mx::eval(outputs);
+  if (rows > 0 && !logits.flags().row_contiguous) {
+    logits = mx::contiguous(logits);
+    logits.eval();
+  }
+  const double seconds = now_seconds() - begin;
+  if (prefill && job_->step_tokens() >= kSmallestChunk) {
+    prefill_rate_ = job_->step_tokens() / std::max(seconds, 1e-6);
+  }
+  const size_t floats = static_cast<size_t>(rows) * info_.vocabulary;
+  job_->accept(
+      floats > 0 ? std::span(logits.data<float>(), floats) : std::span<float>(),
+      info_.vocabulary);
+  if (!prefill) {
+    ++decode_steps_;
+    decode_forward_ += seconds;
+    decode_overhead_ += now_seconds() - step_started_ - seconds;
+  }
+  std::lock_guard lock(mutex_);
+  stats_.generated_tokens += job_->generated() - generated;
+  stats_.kv_bytes = session_.bytes() + job_->state_bytes();
+  last_progress_ = now_seconds();
+}
+
+Status MlxEngine::rewind_session(int token_index) {
+  if (job_) {
+    return Error{ErrorCode::busy, "a request is using the session"};
+  }
+  if (token_index < 0 ||
+      static_cast<size_t>(token_index) > session_.tokens.size()) {
+    return Error{
+        ErrorCode::invalid_argument,
+        fmt::format(
+            "the session holds {} tokens, cannot rewind to {}",
+            session_.tokens.size(),
+            token_index)};
+  }
+  session_.keep(token_index, *model_, setup_.states);
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> start_engine(EngineSetup setup) {
+  auto engine = std::make_unique<MlxEngine>(std::move(setup));
+  RAPID_CHECK(engine->start());
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+}  // namespace rapid

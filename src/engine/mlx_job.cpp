@@ -1,0 +1,240 @@
+#include "engine/mlx_job.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+
+namespace rapid {
+namespace {
+
+// Rows of prompt logits held at a time: 64 x 262144 floats are 64 MiB.
+constexpr int kScoredRows = 64;
+
+}  // namespace
+
+Ticketed::Ticketed(RequestId id, GenerateRequest request, EngineSink sink)
+    : id(id),
+      request(std::move(request)),
+      sink(std::move(sink)),
+      cancelled_choices(std::max(this->request.choices, 1)) {}
+
+Job::Job(
+    std::shared_ptr<Ticketed> ticketed,
+    Sequence& session,
+    const Model& model,
+    const StateOptions& states,
+    const JobLimits& limits)
+    : ticketed_(std::move(ticketed)),
+      limits_(limits),
+      open_(request().choices),
+      started_(now_seconds()) {
+  // Prompt logprobs need the logits of every position, so nothing cached
+  // helps; the session is left alone.
+  if (request().use_cache && !request().prompt_logprobs) {
+    root_ = &session;
+    const size_t shared = session.common_prefix(prompt());
+    session.keep(std::min(shared, prompt().size() - 1), model, states);
+  } else {
+    root_ = &own_;
+    own_.reset(model, states);
+  }
+  prefilled_ = root_->tokens.size();
+  cached_ = static_cast<int>(prefilled_);
+  if (request().prompt_logprobs) {
+    prompt_logprobs_.push_back({});
+  }
+}
+
+void Job::honour_cancels() {
+  for (int c = 0; c < request().choices && !done_; ++c) {
+    const bool open = branches_.empty() ? !ticketed_->cancelled_choices[c]
+                                        : branches_[c].open;
+    if (open && ticketed_->cancelled) {
+      ticketed_->cancelled_choices[c] = true;
+    }
+    if (!branches_.empty() && open && ticketed_->cancelled_choices[c]) {
+      end(c, EngineChoiceEnd::Reason::cancelled);
+    }
+  }
+  // During prefill a choice ends only when nobody waits for the prompt.
+  const auto& flags = ticketed_->cancelled_choices;
+  if (!done_ && branches_.empty() &&
+      std::all_of(flags.begin(), flags.end(), [](const auto& flag) {
+        return flag.load();
+      })) {
+    for (int c = 0; c < request().choices; ++c) {
+      send(EngineChoiceEnd{c, EngineChoiceEnd::Reason::cancelled, -1});
+    }
+    finish();
+  }
+}
+
+void Job::plan(int prefill_chunk, std::vector<SequenceInput>& batch) {
+  rows_ = 0;
+  step_tokens_ = 0;
+  planned_.clear();
+  honour_cancels();
+  if (done_) {
+    return;
+  }
+  using Logits = SequenceInput::Logits;
+  if (prefilling()) {
+    const bool scored = request().prompt_logprobs.has_value();
+    const size_t most =
+        scored ? std::min(prefill_chunk, kScoredRows) : prefill_chunk;
+    const size_t count = std::min(most, prompt().size() - prefilled_);
+    const bool last = prefilled_ + count == prompt().size();
+    batch.push_back(
+        {std::span(prompt()).subspan(prefilled_, count),
+         &root_->states,
+         scored ? Logits::all
+         : last ? Logits::last
+                : Logits::none});
+    step_tokens_ = static_cast<int>(count);
+    rows_ = scored ? step_tokens_ : last ? 1 : 0;
+    return;
+  }
+  for (int c = 0; c < request().choices; ++c) {
+    Branch& branch = branches_[c];
+    if (branch.open) {
+      batch.push_back(
+          {std::span(&branch.next, 1), &branch.sequence->states, Logits::last});
+      planned_.push_back(c);
+    }
+  }
+  rows_ = step_tokens_ = static_cast<int>(planned_.size());
+}
+
+void Job::accept(std::span<float> rows, int vocabulary) {
+  if (planned_.empty()) {
+    accept_prefill(rows, vocabulary);
+    return;
+  }
+  for (size_t i = 0; i < planned_.size(); ++i) {
+    Branch& branch = branches_[planned_[i]];
+    branch.sequence->tokens.push_back(branch.next);
+    sample(planned_[i], rows.subspan(i * vocabulary, vocabulary));
+  }
+}
+
+void Job::accept_prefill(std::span<float> rows, int vocabulary) {
+  const auto begin = prompt().begin() + static_cast<ptrdiff_t>(prefilled_);
+  root_->tokens.insert(root_->tokens.end(), begin, begin + step_tokens_);
+  if (request().prompt_logprobs) {
+    score_prompt(rows, vocabulary);
+  }
+  prefilled_ += step_tokens_;
+  send(EngineProgress{
+      static_cast<int>(prefilled_),
+      static_cast<int>(prompt().size()),
+      cached_});
+  if (prefilling()) {
+    return;
+  }
+  prefill_seconds_ = now_seconds() - started_;
+  send(EnginePrefilled{cached_, prefill_seconds_, std::move(prompt_logprobs_)});
+  branch_out(rows.last(vocabulary));
+}
+
+// Row i of the chunk predicts the prompt token behind it.
+void Job::score_prompt(std::span<float> rows, int vocabulary) {
+  for (int i = 0; i < step_tokens_; ++i) {
+    const size_t target = prefilled_ + i + 1;
+    if (target < prompt().size()) {
+      RowLogprobs scored = row_logprobs(
+          rows.subspan(static_cast<size_t>(i) * vocabulary, vocabulary),
+          prompt()[target],
+          *request().prompt_logprobs);
+      prompt_logprobs_.push_back({scored.logprob, std::move(scored.top)});
+    }
+  }
+}
+
+// Every choice goes on from the prompt's last row: the first in the prompt's
+// own sequence, the others in forks of it.
+void Job::branch_out(std::span<float> row) {
+  const int choices = request().choices;
+  for (int c = 0; c < choices; ++c) {
+    Branch branch{
+        .sequence = root_,
+        .own = nullptr,
+        .sampler = Sampler(request().sampling, c, prompt())};
+    if (c > 0 && limits_.max_tokens > 1) {
+      branch.own = std::make_unique<Sequence>(root_->fork());
+      branch.sequence = branch.own.get();
+    }
+    branches_.push_back(std::move(branch));
+  }
+  std::vector<float> scratch;
+  for (int c = 0; c < choices && !done_; ++c) {
+    if (limits_.max_tokens == 0) {
+      end(c, EngineChoiceEnd::Reason::length);
+    } else if (ticketed_->cancelled || ticketed_->cancelled_choices[c]) {
+      end(c, EngineChoiceEnd::Reason::cancelled);
+    } else {
+      scratch.assign(row.begin(), row.end());
+      sample(c, scratch);
+    }
+  }
+}
+
+void Job::sample(int choice, std::span<float> row) {
+  Branch& branch = branches_[choice];
+  const uint64_t position = prompt().size() + branch.generated;
+  std::vector<float> raw;  // sample() changes the row
+  if (request().logprobs) {
+    raw.assign(row.begin(), row.end());
+  }
+  const int32_t token = branch.sampler.sample(row, position);
+  ++branch.generated;
+  ++generated_;
+  last_token_ = now_seconds();
+  first_token_ = first_token_ == 0 ? last_token_ : first_token_;
+  const auto& ends = request().end_tokens;
+  if (std::find(ends.begin(), ends.end(), token) != ends.end()) {
+    end(choice, EngineChoiceEnd::Reason::end_token, token);
+    return;
+  }
+  EngineToken event{choice, token, std::nullopt};
+  if (request().logprobs) {
+    RowLogprobs scored = row_logprobs(raw, token, *request().logprobs);
+    event.logprob = EngineLogprob{scored.logprob, std::move(scored.top)};
+  }
+  branch.sampler.accept(token);
+  branch.next = token;
+  send(event);
+  if (branch.generated >= limits_.max_tokens) {
+    end(choice, EngineChoiceEnd::Reason::length);
+  }
+}
+
+void Job::end(int choice, EngineChoiceEnd::Reason reason, int32_t token) {
+  branches_[choice].open = false;
+  branches_[choice].own.reset();  // its pages are free again
+  send(EngineChoiceEnd{choice, reason, token});
+  if (--open_ == 0) {
+    finish();
+  }
+}
+
+void Job::finish() {
+  done_ = true;
+  send(EngineDone{prefill_seconds_, last_token_ - first_token_, generated_});
+}
+
+void Job::fail(Error error) {
+  if (!std::exchange(done_, true)) {
+    send(EngineFailed{std::move(error)});
+  }
+}
+
+uint64_t Job::state_bytes() const {
+  uint64_t sum = uses_session() ? 0 : own_.bytes();
+  for (const Branch& branch : branches_) {
+    sum += branch.own ? branch.own->bytes() : 0;
+  }
+  return sum;
+}
+
+}  // namespace rapid

@@ -1,0 +1,106 @@
+// One request while it runs: what it wants of the next step, and what it
+// makes of the rows. The engine may put the inputs of several jobs into one
+// batch; a job does not know. Only the engine thread.
+//
+//   job.plan(512, batch);            // prefill chunk, or one token a choice
+//   ... forward, eval ...
+//   job.accept(rows);                // sends events, samples
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/mlx_sequence.h"
+
+namespace rapid {
+
+// What other threads may see and touch of a request.
+struct Ticketed {
+  Ticketed(RequestId id, GenerateRequest request, EngineSink sink);
+
+  const RequestId id;
+  const GenerateRequest request;
+  const EngineSink sink;
+  std::atomic<bool> cancelled = false;
+  std::vector<std::atomic<bool>> cancelled_choices;
+};
+
+struct JobLimits {
+  int context = 0;
+  int max_tokens = 0;  // of each choice, after memory and context
+};
+
+class Job {
+ public:
+  // Takes what the session shares with the prompt, unless the request wants
+  // none of it; then it works on a sequence of its own.
+  Job(std::shared_ptr<Ticketed> ticketed,
+      Sequence& session,
+      const Model& model,
+      const StateOptions& states,
+      const JobLimits& limits);
+
+  // Honours cancels, then appends the inputs of the next step. Nothing is
+  // appended when the job is done.
+  void plan(int prefill_chunk, std::vector<SequenceInput>& batch);
+  // How many rows of logits plan() asked for.
+  int rows() const { return rows_; }
+  // The rows, each `vocabulary` floats; they are scratch.
+  void accept(std::span<float> rows, int vocabulary);
+
+  bool done() const { return done_; }
+  void fail(Error error);
+  bool uses_session() const { return root_ != &own_; }
+
+  int cached() const { return cached_; }
+  int step_tokens() const { return step_tokens_; }
+  bool prefilling() const { return prefilled_ < prompt().size(); }
+  int generated() const { return generated_; }
+  uint64_t state_bytes() const;
+
+ private:
+  struct Branch {
+    Sequence* sequence = nullptr;
+    std::unique_ptr<Sequence> own;  // choices behind the first
+    Sampler sampler;
+    int32_t next = -1;  // sampled, not yet in the state
+    int generated = 0;
+    bool open = true;
+  };
+
+  const GenerateRequest& request() const { return ticketed_->request; }
+  const std::vector<int32_t>& prompt() const { return request().prompt; }
+  void honour_cancels();
+  void score_prompt(std::span<float> rows, int vocabulary);
+  void accept_prefill(std::span<float> rows, int vocabulary);
+  void branch_out(std::span<float> row);
+  void sample(int choice, std::span<float> row);
+  void end(int choice, EngineChoiceEnd::Reason reason, int32_t token = -1);
+  void finish();
+  void send(const EngineEvent& event) { ticketed_->sink(event); }
+
+  std::shared_ptr<Ticketed> ticketed_;
+  JobLimits limits_;
+  Sequence own_;
+  Sequence* root_ = nullptr;  // the session, or own_
+  int cached_ = 0;
+  size_t prefilled_ = 0;
+  int step_tokens_ = 0;
+  int rows_ = 0;
+  std::vector<EngineLogprob> prompt_logprobs_;
+  std::vector<Branch> branches_;  // empty until the prompt is in
+  std::vector<int> planned_;      // choices in the step under way
+  int open_ = 0;
+  int generated_ = 0;
+  bool done_ = false;
+  double started_ = 0;
+  double prefill_seconds_ = 0;
+  double first_token_ = 0;
+  double last_token_ = 0;
+};
+
+}  // namespace rapid

@@ -1,0 +1,81 @@
+// make_engine: from files and options to a running engine.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/platform.h"
+#include "engine/mlx_engine.h"
+#include "hub/model_files.h"
+#include "kernels/thread_pool.h"
+#include "mlx/backend/cuda/cuda.h"
+#include "mlx/backend/metal/metal.h"
+#include "models/registry.h"
+
+namespace rapid {
+namespace {
+
+struct DeviceChoice {
+  mx::Device device;
+  std::string name;
+};
+
+Error no_device(const std::string& wanted) {
+  return {
+      ErrorCode::unsupported,
+      fmt::format("this build or machine has no device \"{}\"", wanted),
+      "use --device auto, cpu, metal or cuda[:N]",
+      "device"};
+}
+
+Result<DeviceChoice> choose_device(const std::string& wanted) {
+  const bool cuda = mx::cu::is_available();
+  const bool metal = mx::metal::is_available();
+  if (wanted == "cpu" || (wanted == "auto" && !cuda && !metal)) {
+    return DeviceChoice{mx::Device::cpu, "cpu"};
+  }
+  if (metal && (wanted == "auto" || wanted == "metal")) {
+    return DeviceChoice{mx::Device::gpu, "metal"};
+  }
+  if (!cuda || !(wanted == "auto" || wanted.starts_with("cuda"))) {
+    return no_device(wanted);
+  }
+  int index = 0;
+  if (wanted.starts_with("cuda") && wanted != "cuda") {
+    const char* end = wanted.data() + wanted.size();
+    const char* begin = wanted.data() + std::min<size_t>(5, wanted.size());
+    const auto parsed = std::from_chars(begin, end, index);
+    if (wanted[4] != ':' || parsed.ec != std::errc() || parsed.ptr != end ||
+        index < 0 || !mx::is_available(mx::Device(mx::Device::gpu, index))) {
+      return no_device(wanted);
+    }
+  }
+  return DeviceChoice{
+      mx::Device(mx::Device::gpu, index), fmt::format("cuda:{}", index)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options) {
+  RAPID_TRY(DeviceChoice device, choose_device(options.device));
+  RAPID_TRY(auto files, ModelFiles::open(options.model_path));
+  ThreadPool::set_global_threads(options.threads);
+  EngineSetup setup;
+  setup.load = [files, exact = options.exact] {
+    return ModelRegistry::global().load(files, {.exact = exact});
+  };
+  // float16 pages halve the memory and its traffic; --exact keeps float32.
+  setup.states.kv_dtype = options.exact ? mx::float32 : mx::float16;
+  setup.device = device.device;
+  setup.device_name = device.name;
+  setup.threads = ThreadPool::global().threads();
+  setup.context = options.context;
+  setup.prefill_chunk = std::max(options.prefill_chunk, 1);
+  // 90 % of the machine, less what the weights occupy.
+  const uint64_t usable = total_memory_bytes() / 10 * 9;
+  const uint64_t weights = files->bytes();
+  setup.state_budget = usable > weights ? usable - weights : 1;
+  return start_engine(std::move(setup));
+}
+
+}  // namespace rapid

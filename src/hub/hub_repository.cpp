@@ -1,0 +1,169 @@
+#include "hub/hub_repository.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+
+#include "hub/http_get.h"
+
+namespace rapid {
+
+namespace {
+
+std::string endpoint() {
+  const char* value = std::getenv("HF_ENDPOINT");
+  std::string text = value && *value ? value : "https://huggingface.co";
+  while (text.ends_with('/')) {
+    text.pop_back();
+  }
+  return text;
+}
+
+std::string token() {
+  const char* value = std::getenv("HF_TOKEN");
+  return value ? value : "";
+}
+
+bool plain(std::string_view name) {
+  return !name.empty() && name.front() != '.' &&
+         std::ranges::all_of(name, [](unsigned char c) {
+           return std::isalnum(c) || c == '.' || c == '_' || c == '-';
+         });
+}
+
+uint64_t size_of(const Json& entry) {
+  const Json size = entry.value("size", Json());
+  return size.is_number_unsigned() ? size.get<uint64_t>() : 0;
+}
+
+// The hub's "siblings", those with plain names in the top folder.
+std::vector<HubFile> read_siblings(const Json& answer) {
+  std::vector<HubFile> files;
+  if (!answer.is_object() || !answer.contains("siblings")) {
+    return files;
+  }
+  for (const Json& entry : answer["siblings"]) {
+    if (!entry.is_object() || !entry.value("rfilename", Json()).is_string()) {
+      continue;
+    }
+    HubFile file;
+    file.name = entry["rfilename"].get<std::string>();
+    file.bytes = size_of(entry);
+    const Json lfs = entry.value("lfs", Json());
+    if (lfs.is_object() && lfs.value("sha256", Json()).is_string()) {
+      file.sha256 = lfs["sha256"].get<std::string>();
+    }
+    if (plain(file.name)) {
+      files.push_back(std::move(file));
+    }
+  }
+  return files;
+}
+
+bool is_weights(const HubFile& file) {
+  return file.name.ends_with(".safetensors") &&
+         !file.name.starts_with("consolidated");
+}
+
+bool is_side_file(const HubFile& file) {
+  return file.name.ends_with(".json") || file.name.ends_with(".jinja") ||
+         file.name == "tokenizer.model" || file.name == "merges.txt";
+}
+
+std::string names_of(const std::vector<HubFile>& files) {
+  std::string names;
+  for (const HubFile& file : files) {
+    names += (names.empty() ? "" : ", ") + file.name;
+  }
+  return names;
+}
+
+std::vector<HubFile> pick(
+    const std::vector<HubFile>& files, bool (*wanted)(const HubFile&)) {
+  std::vector<HubFile> out;
+  std::ranges::copy_if(files, std::back_inserter(out), wanted);
+  return out;
+}
+
+}  // namespace
+
+Result<std::vector<HubFile>> choose_files(
+    const Json& answer, const HubSource& source) {
+  const auto files = read_siblings(answer);
+  if (!source.file.empty()) {
+    auto named = files;
+    std::erase_if(
+        named, [&](const HubFile& file) { return file.name != source.file; });
+    if (named.empty()) {
+      return Error{
+          ErrorCode::not_found,
+          fmt::format("{} has no file {}", source.repository, source.file),
+          "it has: " + names_of(files)};
+    }
+    return named;
+  }
+  if (auto weights = pick(files, is_weights); !weights.empty()) {
+    auto out = pick(files, is_side_file);
+    std::ranges::move(weights, std::back_inserter(out));
+    return out;
+  }
+  auto ggufs = pick(
+      files, [](const HubFile& file) { return file.name.ends_with(".gguf"); });
+  if (ggufs.size() == 1) {
+    return ggufs;
+  }
+  if (ggufs.empty()) {
+    return Error{
+        ErrorCode::unsupported,
+        source.repository + " has neither .safetensors nor .gguf files",
+        "choose a repository that has them"};
+  }
+  return Error{
+      ErrorCode::invalid_argument,
+      fmt::format(
+          "{} has several models: {}", source.repository, names_of(ggufs)),
+      fmt::format("name one: {}/FILE", source.repository)};
+}
+
+Result<std::vector<HubFile>> hub_files(
+    const HubSource& source, const PullHooks& hooks) {
+  const std::string url = fmt::format(
+      "{}/api/models/{}/revision/{}?blobs=true",
+      endpoint(),
+      source.repository,
+      source.revision);
+  RAPID_TRY(const std::string text, http_get_text(url, token(), [&] {
+              return !hooks.cancelled || !hooks.cancelled();
+            }));
+  RAPID_TRY(const Json answer, parse_json(text));
+  return choose_files(answer, source);
+}
+
+DownloadRequest hub_file_request(
+    const HubSource& source, const std::string& file) {
+  DownloadRequest request;
+  request.url = fmt::format(
+      "{}/{}/resolve/{}/{}",
+      endpoint(),
+      source.repository,
+      source.revision,
+      file);
+  request.bearer = token();
+  return request;
+}
+
+Status hub_download(
+    const DownloadRequest& request,
+    const std::string& shown,
+    const PullHooks& hooks) {
+  return download_file(request, [&](uint64_t done, uint64_t total) {
+    if (hooks.progress) {
+      hooks.progress({shown, request.url, done, total});
+    }
+    return !hooks.cancelled || !hooks.cancelled();
+  });
+}
+
+}  // namespace rapid

@@ -1,0 +1,32 @@
+// The rows of one forward pass: the new tokens of several sequences, one
+// after another, with the position of each in its own sequence.
+//
+// Built once per forward, before any layer: layers advance the states, so
+// positions read later would be wrong.
+#pragma once
+
+#include <mlx/mlx.h>
+
+#include <span>
+#include <vector>
+
+#include "state/layer_state.h"
+
+namespace rapid {
+
+struct RaggedBatch {
+  struct Rows {
+    SequenceState* states = nullptr;
+    int first = 0;
+    int count = 0;
+  };
+
+  std::vector<Rows> sequences;
+  mx::array positions{0};  // [T] int32
+
+  // Lays `counts[i]` rows of `states[i]` one after another.
+  static RaggedBatch lay_out(
+      std::span<SequenceState* const> states, std::span<const int> counts);
+};
+
+}  // namespace rapid

@@ -1,0 +1,19 @@
+#include "nn/rms_norm.h"
+
+namespace rapid {
+
+Result<RmsNorm> RmsNorm::load(
+    const WeightCursor& cursor,
+    std::string_view name,
+    const RmsNormOptions& options) {
+  RAPID_TRY(
+      mx::array weight,
+      cursor.vector(std::string(name) + ".weight", options.size));
+  if (options.offset != 0.0f) {
+    weight = mx::add(weight, mx::array(options.offset));
+  }
+  mx::eval(weight);
+  return RmsNorm(std::move(weight), options.eps);
+}
+
+}  // namespace rapid

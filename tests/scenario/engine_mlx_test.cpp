@@ -1,0 +1,458 @@
+// The engine on a toy model whose logits are a hash of all tokens its state
+// holds: any slip between tokens and state changes what it says.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+
+#include "engine/mlx_engine.h"
+
+namespace rapid {
+namespace {
+
+constexpr int kVocabulary = 512;
+constexpr int kContext = 400;
+
+struct ToyKnobs {
+  std::atomic<int> forwards = 0;
+  std::atomic<int> rows = 0;       // logits rows made, all together
+  std::atomic<int> throw_at = -1;  // forwards until one throws
+  std::atomic<int> delay_us = 0;
+  std::atomic<bool> can_trim = true;
+};
+
+class ToyState final : public LayerState {
+ public:
+  explicit ToyState(ToyKnobs& knobs) : knobs_(knobs) {}
+  int length() const override { return static_cast<int>(tokens.size()); }
+  size_t bytes() const override { return tokens.size() * 1000; }
+  bool trim(int n) override {
+    if (!knobs_.can_trim || n > length()) {
+      return false;
+    }
+    tokens.resize(tokens.size() - n);
+    return true;
+  }
+  std::shared_ptr<const StateSnapshot> snapshot() const override {
+    throw std::logic_error("not used here");
+  }
+  void restore(const StateSnapshot&) override {
+    throw std::logic_error("not used here");
+  }
+  std::unique_ptr<LayerState> fork() const override {
+    return std::make_unique<ToyState>(*this);
+  }
+  void collect(std::vector<mx::array>&) const override {}
+
+  std::vector<int32_t> tokens;
+
+ private:
+  ToyKnobs& knobs_;
+};
+
+class ToyModel final : public Model {
+ public:
+  explicit ToyModel(ToyKnobs& knobs) : knobs_(knobs) {
+    info_.architecture = "toy";
+    info_.vocabulary = kVocabulary;
+    info_.context_length = kContext;
+    info_.layers = 2;
+  }
+  const ModelInfo& info() const override { return info_; }
+  SequenceState make_states(const StateOptions&) const override {
+    SequenceState out;
+    out.push_back(std::make_unique<ToyState>(knobs_));
+    out.push_back(std::make_unique<ToyState>(knobs_));
+    return out;
+  }
+  mx::array forward(std::span<const SequenceInput> batch) override {
+    ++knobs_.forwards;
+    if (knobs_.throw_at > 0 && --knobs_.throw_at == 0) {
+      throw std::runtime_error("toy failure");
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(knobs_.delay_us));
+    std::vector<float> rows;
+    for (const SequenceInput& input : batch) {
+      for (size_t i = 0; i < input.tokens.size(); ++i) {
+        for (const auto& state : *input.states) {
+          static_cast<ToyState&>(*state).tokens.push_back(input.tokens[i]);
+        }
+        const bool last = i + 1 == input.tokens.size();
+        if (input.logits == SequenceInput::Logits::all ||
+            (last && input.logits == SequenceInput::Logits::last)) {
+          add_row(*input.states, rows);
+        }
+      }
+    }
+    const int count = static_cast<int>(rows.size()) / kVocabulary;
+    knobs_.rows += count;
+    return count == 0 ? mx::zeros({1, 4})
+                      : mx::array(rows.begin(), {count, kVocabulary});
+  }
+
+ private:
+  static void add_row(const SequenceState& states, std::vector<float>& rows) {
+    uint64_t hash = 1469598103934665603u;
+    for (const auto& state : states) {
+      for (const int32_t token : static_cast<ToyState&>(*state).tokens) {
+        hash = (hash ^ static_cast<uint64_t>(token)) * 1099511628211u;
+      }
+    }
+    for (int v = 0; v < kVocabulary; ++v) {
+      hash = hash * 6364136223846793005u + 1442695040888963407u;
+      rows.push_back(static_cast<float>(hash >> 40) * 0x1p-20f);
+    }
+  }
+
+  ToyKnobs& knobs_;
+  ModelInfo info_;
+};
+
+struct Run {
+  std::vector<std::vector<int32_t>> tokens;
+  std::vector<std::vector<float>> logprobs;
+  std::vector<EngineChoiceEnd> ends;
+  std::optional<EnginePrefilled> prefilled;
+  std::optional<EngineDone> done;
+  std::optional<Error> error;
+  int progress = 0;
+
+  const std::vector<int32_t>& text() const { return tokens.at(0); }
+  int cached() const { return prefilled ? prefilled->cached_tokens : -1; }
+};
+
+// Collects one request's events; wait() for its end.
+class Collector {
+ public:
+  explicit Collector(int choices) {
+    run_.tokens.resize(choices);
+    run_.logprobs.resize(choices);
+  }
+  EngineSink sink() {
+    return [this](const EngineEvent& event) {
+      std::lock_guard lock(mutex_);
+      EXPECT_FALSE(ended()) << "an event behind the end";
+      if (auto* token = std::get_if<EngineToken>(&event)) {
+        run_.tokens[token->choice].push_back(token->token);
+        if (token->logprob) {
+          run_.logprobs[token->choice].push_back(*token->logprob->logprob);
+        }
+      } else if (auto* end = std::get_if<EngineChoiceEnd>(&event)) {
+        run_.ends.push_back(*end);
+      } else if (auto* prefilled = std::get_if<EnginePrefilled>(&event)) {
+        run_.prefilled = *prefilled;
+      } else if (auto* done = std::get_if<EngineDone>(&event)) {
+        run_.done = *done;
+      } else if (auto* failed = std::get_if<EngineFailed>(&event)) {
+        run_.error = failed->error;
+      } else {
+        ++run_.progress;
+      }
+      changed_.notify_all();
+    };
+  }
+  Run wait() {
+    return wait_until([](const Run&) { return false; });
+  }
+  template <typename Condition>
+  Run wait_until(Condition condition) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), [&] {
+      return ended() || condition(run_);
+    }));
+    return run_;
+  }
+
+ private:
+  bool ended() const { return run_.done || run_.error; }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Run run_;
+};
+
+class MlxEngineTest : public ::testing::Test {
+ protected:
+  void SetUp() override { start(0); }
+
+  void start(uint64_t budget) {
+    EngineSetup setup;
+    setup.load = [this]() -> Result<std::unique_ptr<Model>> {
+      return std::unique_ptr<Model>(std::make_unique<ToyModel>(knobs));
+    };
+    setup.prefill_chunk = 32;
+    setup.state_budget = budget;
+    auto started = start_engine(std::move(setup));
+    ASSERT_TRUE(started);
+    engine = *std::move(started);
+  }
+
+  Run run(GenerateRequest request) {
+    Collector collector(request.choices);
+    engine->submit(std::move(request), collector.sink());
+    return collector.wait();
+  }
+
+  static GenerateRequest greedy(std::vector<int32_t> prompt, int tokens) {
+    GenerateRequest request;
+    request.prompt = std::move(prompt);
+    request.sampling.temperature = 0;
+    request.max_tokens = tokens;
+    return request;
+  }
+
+  static std::vector<int32_t> prompt(int length, int seed = 1) {
+    std::vector<int32_t> out;
+    for (int i = 0; i < length; ++i) {
+      out.push_back((i * 37 + seed * 101) % kVocabulary);
+    }
+    return out;
+  }
+
+  // The same request without a cache.
+  Run cold(GenerateRequest request) {
+    request.use_cache = false;
+    return run(std::move(request));
+  }
+
+  ToyKnobs knobs;
+  std::unique_ptr<Engine> engine;
+};
+
+TEST_F(MlxEngineTest, SecondTurnPrefillsOnlyWhatIsNew) {
+  const auto first = run(greedy(prompt(100), 20));
+  ASSERT_TRUE(first.done);
+  EXPECT_EQ(first.cached(), 0);
+  EXPECT_EQ(first.text().size(), 20u);
+  EXPECT_EQ(first.ends[0].reason, EngineChoiceEnd::Reason::length);
+  EXPECT_EQ(first.progress, 4);  // 32 + 32 + 32 + 4
+
+  auto turn = prompt(100);
+  turn.insert(turn.end(), first.text().begin(), first.text().end());
+  const auto more = prompt(30, 7);
+  turn.insert(turn.end(), more.begin(), more.end());
+  const auto second = run(greedy(turn, 20));
+  EXPECT_EQ(second.cached(), 119);  // all but the last sampled token
+  EXPECT_EQ(second.text(), cold(greedy(turn, 20)).text());
+
+  // The same prompt again: all but its last token, which is evaluated.
+  EXPECT_EQ(run(greedy(turn, 20)).cached(), 149);
+  // Another one: nothing.
+  EXPECT_EQ(run(greedy(prompt(50, 3), 5)).cached(), 0);
+  EXPECT_EQ(cold(greedy(prompt(50, 3), 5)).cached(), 0);
+}
+
+TEST_F(MlxEngineTest, EveryPrefixOfTheSessionGivesTheSameTokens) {
+  const auto base = prompt(70);
+  const auto want = cold(greedy(base, 12)).text();
+  for (const int shared : {0, 1, 31, 32, 33, 63, 64, 69, 70}) {
+    auto other = prompt(90, 9);
+    std::copy_n(base.begin(), shared, other.begin());
+    ASSERT_TRUE(run(greedy(other, 8)).done);
+    const auto again = run(greedy(base, 12));
+    EXPECT_EQ(again.cached(), std::min(shared, 69));
+    EXPECT_EQ(again.text(), want) << shared;
+  }
+}
+
+TEST_F(MlxEngineTest, StateThatCannotTrimStartsFresh) {
+  knobs.can_trim = false;
+  const auto want = cold(greedy(prompt(40), 8)).text();
+  ASSERT_TRUE(run(greedy(prompt(60), 8)).done);
+  const auto again = run(greedy(prompt(40), 8));
+  EXPECT_EQ(again.cached(), 0);
+  EXPECT_EQ(again.text(), want);
+}
+
+TEST_F(MlxEngineTest, ChoicesAreThemselvesAloneAndTogether) {
+  GenerateRequest request = greedy(prompt(50), 16);
+  request.sampling.temperature = 1;
+  request.sampling.seed = 42;
+  const auto alone = run(request);
+  request.choices = 4;
+  const auto together = run(request);
+  ASSERT_EQ(together.ends.size(), 4u);
+  EXPECT_EQ(together.tokens[0], alone.tokens[0]);
+  EXPECT_NE(together.tokens[1], together.tokens[0]);
+  EXPECT_NE(together.tokens[2], together.tokens[1]);
+  EXPECT_EQ(together.done->generated, 64);
+  EXPECT_EQ(run(request).tokens, together.tokens);
+  EXPECT_EQ(cold(request).tokens, together.tokens);
+  // The session goes on as choice 0.
+  auto turn = prompt(50);
+  turn.insert(turn.end(), together.tokens[0].begin(), together.tokens[0].end());
+  EXPECT_EQ(run(greedy(turn, 4)).cached(), 65);
+  EXPECT_EQ(run(greedy(turn, 4)).text(), cold(greedy(turn, 4)).text());
+}
+
+TEST_F(MlxEngineTest, EndTokensLengthAndContext) {
+  const auto all = run(greedy(prompt(20), 10)).text();
+  GenerateRequest request = greedy(prompt(20), 10);
+  request.end_tokens = {all[4]};
+  const auto ended = run(request);
+  EXPECT_EQ(ended.text(), std::vector<int32_t>(all.begin(), all.begin() + 4));
+  EXPECT_EQ(ended.ends[0].reason, EngineChoiceEnd::Reason::end_token);
+  EXPECT_EQ(ended.ends[0].end_token, all[4]);
+  EXPECT_EQ(ended.done->generated, 5);
+
+  const auto full = run(greedy(prompt(kContext - 3), 10));
+  EXPECT_EQ(full.text().size(), 3u);
+  EXPECT_EQ(full.ends[0].reason, EngineChoiceEnd::Reason::length);
+
+  const auto none = run(greedy(prompt(kContext), 1));
+  ASSERT_TRUE(none.error);
+  EXPECT_EQ(none.error->code, ErrorCode::context_length);
+  EXPECT_NE(none.error->what.find("400"), std::string::npos);
+  EXPECT_EQ(run(greedy({}, 1)).error->code, ErrorCode::invalid_argument);
+  EXPECT_EQ(
+      run(greedy({kVocabulary}, 1)).error->code, ErrorCode::invalid_argument);
+  EXPECT_EQ(run(greedy({-1}, 1)).error->code, ErrorCode::invalid_argument);
+}
+
+TEST_F(MlxEngineTest, PromptLogprobsAreTheSameWarmAndCold) {
+  GenerateRequest request = greedy(prompt(90), 2);
+  request.prompt_logprobs = 3;
+  request.logprobs = 3;
+  const auto first = run(request);
+  ASSERT_TRUE(run(greedy(prompt(90), 30)).done);  // fills the session
+  const auto warm = run(request);
+  ASSERT_EQ(first.prefilled->logprobs.size(), 90u);
+  EXPECT_FALSE(first.prefilled->logprobs[0].logprob);
+  for (int i = 1; i < 90; ++i) {
+    const auto& a = first.prefilled->logprobs[i];
+    const auto& b = warm.prefilled->logprobs[i];
+    ASSERT_TRUE(a.logprob);
+    EXPECT_EQ(*a.logprob, *b.logprob);
+    ASSERT_EQ(a.top.size(), 3u);
+    EXPECT_EQ(a.top[2].id, b.top[2].id);
+    EXPECT_LE(*a.logprob, a.top[0].logprob);
+  }
+  EXPECT_EQ(first.logprobs, warm.logprobs);
+  EXPECT_EQ(warm.cached(), 0);
+  // The session was not touched.
+  EXPECT_EQ(run(greedy(prompt(90), 1)).cached(), 89);
+
+  // A token's logprob as prompt is its logprob as output.
+  auto longer = prompt(90);
+  longer.push_back(first.text()[0]);
+  request.prompt = longer;
+  request.max_tokens = 0;
+  const auto scored = run(request);
+  EXPECT_EQ(*scored.prefilled->logprobs[90].logprob, first.logprobs[0][0]);
+  EXPECT_EQ(scored.ends[0].reason, EngineChoiceEnd::Reason::length);
+  EXPECT_EQ(scored.done->generated, 0);
+}
+
+TEST_F(MlxEngineTest, CancelInPrefillLeavesTheSessionWhole) {
+  knobs.delay_us = 3000;
+  Collector collector(1);
+  const auto id = engine->submit(greedy(prompt(390), 5), collector.sink());
+  collector.wait_until([](const Run& run) { return run.progress >= 2; });
+  engine->cancel(id);
+  const auto cancelled = collector.wait();
+  ASSERT_TRUE(cancelled.done);
+  EXPECT_EQ(cancelled.ends[0].reason, EngineChoiceEnd::Reason::cancelled);
+  EXPECT_FALSE(cancelled.prefilled);
+  knobs.delay_us = 0;
+  const auto again = run(greedy(prompt(390), 5));
+  EXPECT_GE(again.cached(), 64);
+  EXPECT_LT(again.cached(), 389);
+  EXPECT_EQ(again.text(), cold(greedy(prompt(390), 5)).text());
+}
+
+TEST_F(MlxEngineTest, CancelInDecodeAndWhileWaiting) {
+  knobs.delay_us = 2000;
+  GenerateRequest request = greedy(prompt(40), 300);
+  request.choices = 3;
+  request.sampling.temperature = 1;
+  Collector running(3);
+  Collector waiting(1);
+  const auto id = engine->submit(request, running.sink());
+  const auto second = engine->submit(greedy(prompt(9), 5), waiting.sink());
+  engine->cancel(second);
+  running.wait_until([](const Run& r) { return r.tokens[1].size() >= 3; });
+  EXPECT_EQ(engine->stats().running, 1);
+  engine->cancel(id, 1);
+  const auto one =
+      running.wait_until([](const Run& r) { return r.ends.size() == 1; });
+  EXPECT_EQ(one.ends[0].choice, 1);
+  EXPECT_EQ(one.ends[0].reason, EngineChoiceEnd::Reason::cancelled);
+  engine->cancel(id);
+  const auto all = running.wait();
+  EXPECT_EQ(all.ends.size(), 3u);
+  EXPECT_LT(all.text().size(), 300u);
+  const auto never = waiting.wait();
+  EXPECT_EQ(never.ends[0].reason, EngineChoiceEnd::Reason::cancelled);
+  knobs.delay_us = 0;
+  // What choice 0 said so far is in the session.
+  auto turn = prompt(40);
+  turn.insert(turn.end(), all.text().begin(), all.text().end());
+  const auto next = run(greedy(turn, 6));
+  EXPECT_EQ(next.cached(), static_cast<int>(turn.size()) - 1);
+  EXPECT_EQ(next.text(), cold(greedy(turn, 6)).text());
+}
+
+TEST_F(MlxEngineTest, AFailedStepFailsOneRequest) {
+  const auto want = cold(greedy(prompt(60), 6)).text();
+  for (const int step : {1, 2, 4}) {  // in prefill twice, then in decode
+    knobs.throw_at = step;
+    const auto failed = run(greedy(prompt(60), 6));
+    ASSERT_TRUE(failed.error) << step;
+    EXPECT_EQ(failed.error->code, ErrorCode::internal);
+    EXPECT_NE(failed.error->what.find("toy failure"), std::string::npos);
+    EXPECT_EQ(run(greedy(prompt(60), 6)).text(), want);
+    ASSERT_TRUE(engine->rewind(0, 0));
+  }
+}
+
+TEST_F(MlxEngineTest, Rewind) {
+  ASSERT_TRUE(run(greedy(prompt(60), 6)).done);
+  EXPECT_FALSE(engine->rewind(1, 0));
+  EXPECT_FALSE(engine->rewind(0, 1000));
+  ASSERT_TRUE(engine->rewind(0, 25));
+  const auto again = run(greedy(prompt(60), 6));
+  EXPECT_EQ(again.cached(), 25);
+  EXPECT_EQ(again.text(), cold(greedy(prompt(60), 6)).text());
+}
+
+TEST_F(MlxEngineTest, MemoryIsPlanned) {
+  engine.reset();
+  start(2 * 1000 * 100);  // two layers, 100 tokens
+  EXPECT_EQ(run(greedy(prompt(60), 40)).text().size(), 40u);
+  const auto refused = run(greedy(prompt(60), 41));
+  ASSERT_TRUE(refused.error);
+  EXPECT_EQ(refused.error->code, ErrorCode::too_large);
+  GenerateRequest rest = greedy(prompt(60), 300);
+  rest.may_shorten = true;
+  EXPECT_EQ(run(rest).text().size(), 40u);
+  rest.prompt = prompt(100);
+  EXPECT_EQ(run(rest).error->code, ErrorCode::too_large);
+}
+
+TEST_F(MlxEngineTest, DestructorFailsOpenRequests) {
+  knobs.delay_us = 2000;
+  Collector running(1);
+  Collector waiting(1);
+  engine->submit(greedy(prompt(40), 300), running.sink());
+  engine->submit(greedy(prompt(40), 300), waiting.sink());
+  running.wait_until([](const Run& r) { return r.text().size() >= 2; });
+  engine.reset();
+  EXPECT_EQ(running.wait().error->code, ErrorCode::cancelled);
+  EXPECT_EQ(waiting.wait().error->code, ErrorCode::cancelled);
+}
+
+TEST_F(MlxEngineTest, LoadErrorsComeBack) {
+  EngineSetup setup;
+  setup.load = []() -> Result<std::unique_ptr<Model>> {
+    return Error{ErrorCode::corrupt, "bad file"};
+  };
+  const auto failed = start_engine(std::move(setup));
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().what, "bad file");
+}
+
+}  // namespace
+}  // namespace rapid

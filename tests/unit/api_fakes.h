@@ -1,0 +1,123 @@
+// A scripted Backend and a ResponseStream that keeps what it is told.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "api/route.h"
+#include "base/json.h"
+
+namespace rapid {
+
+// Runs the script inside submit(), on the caller's thread.
+class FakeBackend : public Backend {
+ public:
+  using Script = std::function<void(const chat::Request&, const ChatSink&)>;
+
+  FakeBackend() {
+    card_.name = "org/tiny";
+    card_.alias = "tiny";
+    card_.path = "/models/tiny.gguf";
+    card_.architecture = "toy";
+    card_.format = "plain";
+    card_.chat_style = "model";
+    card_.context_length = 2048;
+    card_.device = "cpu";
+  }
+
+  const ModelCard& card() const override { return card_; }
+  Result<Ticket> submit(const chat::Request& request, ChatSink sink) override {
+    requests.push_back(request);
+    if (refusal) {
+      return *refusal;
+    }
+    if (script) {
+      script(request, sink);
+    }
+    return Ticket{7};
+  }
+  void cancel(Ticket ticket) override { cancelled.push_back(ticket); }
+  Result<std::vector<std::vector<int32_t>>> tokenise(
+      const chat::Request&) const override {
+    return std::vector<std::vector<int32_t>>{{1, 2}};
+  }
+  EngineStats stats() const override { return stats_; }
+
+  Script script;
+  std::optional<Error> refusal;
+  std::vector<chat::Request> requests;
+  std::vector<Ticket> cancelled;
+  EngineStats stats_;
+  ModelCard card_;
+};
+
+class FakeStream : public ResponseStream {
+ public:
+  void reply(int s, std::string b, std::string_view) override {
+    status = s;
+    body = std::move(b);
+  }
+  void header(std::string name, std::string value) override {
+    headers[name] = value;
+  }
+  void start_events() override { started = true; }
+  void event(std::string_view data) override { events.emplace_back(data); }
+  void named_event(std::string_view, std::string_view data) override {
+    events.emplace_back(data);
+  }
+  void end_events() override { ended = true; }
+  bool events_begun() const override { return !events.empty(); }
+  void on_disconnect(std::function<void()> callback) override {
+    disconnect = std::move(callback);
+  }
+
+  int status = 0;
+  std::string body;
+  std::map<std::string, std::string> headers;
+  bool started = false;
+  bool ended = false;
+  std::vector<std::string> events;
+  std::function<void()> disconnect;
+};
+
+// One call of one route.
+struct Api {
+  Api() {
+    register_all_routes(table);
+    context.set_backend(backend);
+  }
+
+  std::shared_ptr<FakeStream> call(
+      const std::string& method,
+      const std::string& path,
+      const std::string& body = "") {
+    const auto match = table.find(method, path);
+    auto stream = std::make_shared<FakeStream>();
+    if (match.route == nullptr) {
+      stream->status = match.allowed.empty() ? 404 : 405;
+      return stream;
+    }
+    const HttpRequest request{
+        .method = method,
+        .path = path,
+        .tail = match.tail,
+        .body = body,
+        .id = "r1"};
+    match.route->handler(request, stream, context);
+    return stream;
+  }
+
+  Json json(const std::shared_ptr<FakeStream>& stream) const {
+    auto parsed = parse_json(stream->body);
+    return parsed ? *parsed : Json();
+  }
+
+  RouteTable table;
+  ApiContext context;
+  std::shared_ptr<FakeBackend> backend = std::make_shared<FakeBackend>();
+};
+
+}  // namespace rapid
