@@ -43,6 +43,21 @@ inline void halves(const uint8_t* p, int n, float* out) {
   }
 }
 
+constexpr int kParts = 16 / kLanes;
+using Bytes16 = uint8_t __attribute__((vector_size(16)));
+
+struct Sixteen {
+  Vec part[kParts];
+};
+
+inline Sixteen widen(Bytes16 q) {
+  const __m128i low = (__m128i)q;
+  const __m128i high = _mm_srli_si128(low, 8);
+  return {
+      {(Vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(low)),
+       (Vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high))}};
+}
+
 #include "kernels/simd_body.inl"
 
 }  // namespace

@@ -41,6 +41,17 @@ inline void halves(const uint8_t* p, int n, float* out) {
   }
 }
 
+constexpr int kParts = 16 / kLanes;
+using Bytes16 = uint8_t __attribute__((vector_size(16)));
+
+struct Sixteen {
+  Vec part[kParts];
+};
+
+inline Sixteen widen(Bytes16 q) {
+  return {{(Vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32((__m128i)q))}};
+}
+
 #include "kernels/simd_body.inl"
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Included inside an anonymous namespace that has set kLanes, kTileRows, Vec,
-// IntVec, fma, sum, half and halves.
+// IntVec, fma, sum, half, halves, Bytes16 and widen (16 bytes to floats).
 
 inline Vec load(const float* p) {
   Vec v;

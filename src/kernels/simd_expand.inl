@@ -1,6 +1,5 @@
 // Stored rows of GGUF types to float32. Layouts and order of operations are
-// those of hub/dequantise.cpp, the definition; loops have fixed lengths so
-// that compilers vectorise them. d * q is exact in float32 for every type.
+// those of hub/dequantise.cpp, the definition.
 
 inline uint32_t word(const uint8_t* p) {
   uint32_t w;
@@ -8,46 +7,69 @@ inline uint32_t word(const uint8_t* p) {
   return w;
 }
 
-template <int Low, bool Min>
-inline void nibbles(const uint8_t* q, float d, float m, float* y) {
-  for (int i = 0; i < 16; ++i) {
-    const float v = d * static_cast<float>((q[i] & 0xF) - Low);
-    y[i] = Min ? v + m : v;
-  }
-  for (int i = 0; i < 16; ++i) {
-    const float v = d * static_cast<float>((q[i] >> 4) - Low);
-    y[i + 16] = Min ? v + m : v;
+inline Bytes16 load16(const uint8_t* p) {
+  Bytes16 v;
+  memcpy(&v, p, sizeof(v));
+  return v;
+}
+
+// y = d * (q - low) for 16 unsigned q; the variants add or subtract m.
+inline void emit(Bytes16 q, int low, float d, float* y) {
+  const Sixteen f = widen(q);
+  for (int i = 0; i < kParts; ++i) {
+    store(y + i * kLanes, (f.part[i] - static_cast<float>(low)) * d);
   }
 }
 
-template <int Low, bool Min>
-inline void fives(const uint8_t* q, uint32_t high, float d, float m, float* y) {
-  for (int i = 0; i < 16; ++i) {
-    const int fifth = static_cast<int>(high >> i & 1) << 4;
-    const float v = d * static_cast<float>((q[i] & 0xF) + fifth - Low);
-    y[i] = Min ? v + m : v;
+inline void emit_plus(Bytes16 q, float d, float m, float* y) {
+  const Sixteen f = widen(q);
+  for (int i = 0; i < kParts; ++i) {
+    store(y + i * kLanes, f.part[i] * d + m);
   }
-  for (int i = 0; i < 16; ++i) {
-    const int fifth = static_cast<int>(high >> (i + 16) & 1) << 4;
-    const float v = d * static_cast<float>((q[i] >> 4) + fifth - Low);
-    y[i + 16] = Min ? v + m : v;
-  }
+}
+
+// 16 bits to the lanes' fifth bits.
+inline Bytes16 fifth_bits(uint32_t bits) {
+  const Bytes16 lane = {
+      1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const uint64_t spread[2] = {
+      (bits & 0xFF) * 0x0101010101010101u,
+      (bits >> 8 & 0xFF) * 0x0101010101010101u};
+  Bytes16 v;
+  memcpy(&v, spread, sizeof(v));
+  return (Bytes16)((v & lane) != 0) & 16;
 }
 
 inline void q4_0(const uint8_t* b, float* y) {
-  nibbles<8, false>(b + 2, half(b), 0, y);
+  const Bytes16 q = load16(b + 2);
+  const float d = half(b);
+  emit(q & 0xF, 8, d, y);
+  emit(q >> 4, 8, d, y + 16);
 }
 
 inline void q4_1(const uint8_t* b, float* y) {
-  nibbles<0, true>(b + 4, half(b), half(b + 2), y);
+  const Bytes16 q = load16(b + 4);
+  const float d = half(b);
+  const float m = half(b + 2);
+  emit_plus(q & 0xF, d, m, y);
+  emit_plus(q >> 4, d, m, y + 16);
 }
 
 inline void q5_0(const uint8_t* b, float* y) {
-  fives<16, false>(b + 6, word(b + 2), half(b), 0, y);
+  const Bytes16 q = load16(b + 6);
+  const float d = half(b);
+  const uint32_t high = word(b + 2);
+  emit((q & 0xF) | fifth_bits(high), 16, d, y);
+  emit((q >> 4) | fifth_bits(high >> 16), 16, d, y + 16);
 }
 
 inline void q5_1(const uint8_t* b, float* y) {
-  fives<0, true>(b + 8, word(b + 4), half(b), half(b + 2), y);
+  const Bytes16 q = load16(b + 8);
+  const float d = half(b);
+  const float m = half(b + 2);
+  const uint32_t high = word(b + 4);
+  emit_plus((q & 0xF) | fifth_bits(high), d, m, y);
+  emit_plus((q >> 4) | fifth_bits(high >> 16), d, m, y + 16);
 }
 
 inline void q8_0(const uint8_t* b, float* y) {
@@ -63,24 +85,17 @@ inline int twice_e2m1(int code) {
   return m < 2 ? m : (2 + (m & 1)) << ((m >> 1) - 1);
 }
 
-inline float mxfp4_value(int code) {
-  const int m = twice_e2m1(code);
-  return static_cast<float>(code & 8 ? -m : m);
-}
-
 inline void mxfp4(const uint8_t* b, float* y) {
   const uint32_t e = b[0];
   const uint32_t bits = e < 2 ? 0x00200000u << e : (e - 1) << 23;
   float d;
   memcpy(&d, &bits, 4);
-  float table[16];
-  for (int i = 0; i < 16; ++i) {
-    table[i] = d * mxfp4_value(i);
-  }
-  for (int i = 0; i < 16; ++i) {
-    y[i] = table[b[1 + i] & 0xF];
-    y[i + 16] = table[b[1 + i] >> 4];
-  }
+  // The doubled values 0 1 2 3 4 6 8 12 and their negatives, plus 12.
+  const Bytes16 table = {
+      12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+  const Bytes16 q = load16(b + 1);
+  emit(__builtin_shuffle(table, q & 0xF), 12, d, y);
+  emit(__builtin_shuffle(table, q >> 4), 12, d, y + 16);
 }
 
 inline void q2_k(const uint8_t* b, float* y) {
@@ -91,9 +106,7 @@ inline void q2_k(const uint8_t* b, float* y) {
     const float ml = dmin * static_cast<float>(b[group] >> 4);
     const uint8_t* q = b + 16 + group / 8 * 32 + group % 2 * 16;
     const int shift = group / 2 % 4 * 2;
-    for (int i = 0; i < 16; ++i) {
-      y[group * 16 + i] = dl * static_cast<float>(q[i] >> shift & 3) - ml;
-    }
+    emit_plus(load16(q) >> shift & 3, dl, -ml, y + group * 16);
   }
 }
 
@@ -108,10 +121,8 @@ inline void q3_k(const uint8_t* b, float* y) {
     const uint8_t* third = b + group % 2 * 16;
     const int shift = group / 2 % 4 * 2;
     const int bit = group / 2;
-    for (int i = 0; i < 16; ++i) {
-      const int sub = 4 - ((third[i] >> bit & 1) << 2);
-      y[group * 16 + i] = dl * static_cast<float>((q[i] >> shift & 3) - sub);
-    }
+    const Bytes16 two = load16(q) >> shift & 3;
+    emit(two | (load16(third) >> bit & 1) << 2, 4, dl, y + group * 16);
   }
 }
 
@@ -141,11 +152,9 @@ inline void q4_k(const uint8_t* b, float* y) {
       k_scale_min(b + 4, 2 * pair + i, d, dmin, &dl[i], &ml[i]);
     }
     float* out = y + pair * 64;
-    for (int i = 0; i < 32; ++i) {
-      out[i] = dl[0] * static_cast<float>(q[i] & 0xF) - ml[0];
-    }
-    for (int i = 0; i < 32; ++i) {
-      out[i + 32] = dl[1] * static_cast<float>(q[i] >> 4) - ml[1];
+    for (int i = 0; i < 32; i += 16) {
+      emit_plus(load16(q + i) & 0xF, dl[0], -ml[0], out + i);
+      emit_plus(load16(q + i) >> 4, dl[1], -ml[1], out + 32 + i);
     }
   }
 }
@@ -160,10 +169,10 @@ inline void q5_k(const uint8_t* b, float* y) {
     const uint8_t* high = b + 16;
     const uint8_t* q = b + 48 + group / 2 * 32;
     const int shift = group % 2 * 4;
-    for (int i = 0; i < 32; ++i) {
-      const int fifth = (high[i] >> group & 1) << 4;
-      y[group * 32 + i] =
-          dl * static_cast<float>((q[i] >> shift & 0xF) | fifth) - ml;
+    for (int i = 0; i < 32; i += 16) {
+      const Bytes16 fifth = (load16(high + i) >> group & 1) << 4;
+      emit_plus(
+          (load16(q + i) >> shift & 0xF) | fifth, dl, -ml, y + group * 32 + i);
     }
   }
 }
@@ -179,11 +188,8 @@ inline void q6_k(const uint8_t* b, float* y) {
     const int high_shift = eight % 4 * 2;
     const float dl =
         d * static_cast<float>(static_cast<int8_t>(b[192 + group]));
-    for (int i = 0; i < 16; ++i) {
-      const int q = (low[i] >> low_shift & 0xF) | (high[i] >> high_shift & 3)
-                                                      << 4;
-      y[group * 16 + i] = dl * static_cast<float>(q - 32);
-    }
+    const Bytes16 top = (load16(high) >> high_shift & 3) << 4;
+    emit((load16(low) >> low_shift & 0xF) | top, 32, dl, y + group * 16);
   }
 }
 

@@ -35,6 +35,21 @@ inline void halves(const uint8_t* p, int n, float* out) {
   }
 }
 
+constexpr int kParts = 16 / kLanes;
+using Bytes16 = uint8_t __attribute__((vector_size(16)));
+
+struct Sixteen {
+  Vec part[kParts];
+};
+
+inline Sixteen widen(Bytes16 q) {
+  Sixteen out;
+  for (int i = 0; i < 16; ++i) {
+    out.part[i / 4][i % 4] = static_cast<float>(q[i]);
+  }
+  return out;
+}
+
 #include "kernels/simd_body.inl"
 
 }  // namespace

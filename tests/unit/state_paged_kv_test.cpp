@@ -1,0 +1,195 @@
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "state/paged_kv.h"
+
+namespace rapid {
+namespace {
+
+constexpr KvShape kShape{2, 8, mx::float32};
+
+mx::array filled(mx::Shape shape, float value) {
+  return mx::full(std::move(shape), value, mx::float32);
+}
+
+// Appends rows whose keys and values are the given marks, one a row.
+void append(PagedKv& kv, const std::vector<float>& marks) {
+  const auto n = static_cast<int>(marks.size());
+  PageList* pages = kv.prepare(n);
+  const mx::array column = mx::array(marks.data(), {n, 1, 1});
+  const mx::array rows =
+      mx::contiguous(mx::broadcast_to(column, mx::Shape{n, 2, 8}));
+  const AttentionRows part{pages, 0, n};
+  AttentionOptions options;
+  options.window = kv.window();
+  mx::array out =
+      attention(filled({n, 2, 8}, 0), rows, rows, {&part, 1}, options);
+  std::vector<mx::array> all = {out};
+  kv.collect(all);
+  mx::eval(all);
+}
+
+// With zero queries attention is the mean of what is seen: of the new mark
+// and everything before it in the window.
+float mean_seen(PagedKv& kv, float mark) {
+  PageList* pages = kv.prepare(1);
+  const AttentionRows part{pages, 0, 1};
+  AttentionOptions options;
+  options.window = kv.window();
+  mx::array out = attention(
+      filled({1, 2, 8}, 0),
+      filled({1, 2, 8}, mark),
+      filled({1, 2, 8}, mark),
+      {&part, 1},
+      options);
+  out.eval();
+  return out.data<float>()[0];
+}
+
+float mean_of(const std::vector<float>& marks, int window, float next) {
+  const auto n = static_cast<int>(marks.size());
+  const int first = window > 0 ? std::max(0, n - window + 1) : 0;
+  double total = next;
+  for (int i = first; i < n; ++i) {
+    total += marks[static_cast<size_t>(i)];
+  }
+  return static_cast<float>(total / (n - first + 1));
+}
+
+TEST(PagedKv, StartsEmpty) {
+  PagedKv kv(kShape, 0);
+  EXPECT_EQ(kv.length(), 0);
+  EXPECT_EQ(kv.bytes(), 0u);
+  EXPECT_TRUE(kv.trim(0));
+  EXPECT_FALSE(kv.trim(1));
+}
+
+TEST(PagedKv, CountsPages) {
+  PagedKv kv(kShape, 0);
+  append(kv, std::vector<float>(65, 1.0f));
+  EXPECT_EQ(kv.length(), 65);
+  EXPECT_EQ(kv.bytes(), 2u * 2 * 2 * kPageTokens * 8 * sizeof(float));
+  EXPECT_TRUE(kv.trim(1));
+  EXPECT_EQ(kv.bytes(), 1u * 2 * 2 * kPageTokens * 8 * sizeof(float));
+}
+
+TEST(PagedKv, SlidingFreesPagesAndLimitsTrim) {
+  PagedKv kv(kShape, 10);
+  for (int i = 0; i < 200; ++i) {
+    append(kv, {1.0f});
+  }
+  EXPECT_LE(kv.bytes(), 2u * 2 * 2 * kPageTokens * 8 * sizeof(float));
+  EXPECT_FALSE(kv.trim(150));
+  EXPECT_EQ(kv.length(), 200);
+  EXPECT_TRUE(kv.trim(1));
+  EXPECT_EQ(kv.length(), 199);
+}
+
+TEST(PagedKv, SlidingMayForgetEverything) {
+  PagedKv kv(kShape, 10);
+  append(kv, std::vector<float>(40, 1.0f));
+  EXPECT_TRUE(kv.trim(40));
+  EXPECT_EQ(kv.length(), 0);
+}
+
+TEST(PagedKv, RestoreRejectsAnotherKind) {
+  class Other final : public StateSnapshot {
+   public:
+    int length() const override { return 0; }
+    size_t bytes() const override { return 0; }
+  };
+  PagedKv kv(kShape, 0);
+  EXPECT_THROW(kv.restore(Other{}), std::bad_cast);
+}
+
+struct Branch {
+  std::unique_ptr<PagedKv> kv;
+  std::vector<float> marks;
+};
+
+struct Saved {
+  std::shared_ptr<const StateSnapshot> snapshot;
+  std::vector<float> marks;
+};
+
+// A random walk of appends, trims, forks, snapshots and restores against
+// plain vectors of marks.
+void random_walk(int window, uint32_t seed) {
+  std::mt19937 random(seed);
+  const auto below = [&](size_t n) { return random() % n; };
+  std::vector<Branch> branches;
+  branches.push_back({std::make_unique<PagedKv>(kShape, window), {}});
+  std::vector<Saved> saved;
+  float next = 1;
+  for (int step = 0; step < 300; ++step) {
+    Branch& b = branches[below(branches.size())];
+    switch (below(6)) {
+      case 0:
+      case 1: {
+        std::vector<float> marks(1 + below(90));
+        for (float& m : marks) {
+          m = next++;
+        }
+        append(*b.kv, marks);
+        b.marks.insert(b.marks.end(), marks.begin(), marks.end());
+        break;
+      }
+      case 2: {
+        const size_t n = below(b.marks.size() + 1);
+        if (b.kv->trim(static_cast<int>(n))) {
+          b.marks.resize(b.marks.size() - n);
+        } else {
+          ASSERT_GT(window, 0) << "only a sliding state refuses a trim";
+        }
+        break;
+      }
+      case 3:
+        if (branches.size() < 4) {
+          auto fork = b.kv->fork();
+          const std::vector<float> marks = b.marks;
+          branches.push_back(
+              {std::unique_ptr<PagedKv>(static_cast<PagedKv*>(fork.release())),
+               marks});
+        }
+        break;
+      case 4:
+        saved.push_back({b.kv->snapshot(), b.marks});
+        EXPECT_EQ(
+            saved.back().snapshot->length(), static_cast<int>(b.marks.size()));
+        break;
+      default:
+        if (!saved.empty()) {
+          const Saved& s = saved[below(saved.size())];
+          b.kv->restore(*s.snapshot);
+          b.marks = s.marks;
+        }
+    }
+    for (Branch& each : branches) {
+      ASSERT_EQ(each.kv->length(), static_cast<int>(each.marks.size()));
+    }
+    Branch& seen = branches[below(branches.size())];
+    const float want = mean_of(seen.marks, window, next);
+    ASSERT_NEAR(mean_seen(*seen.kv, next) / want, 1.0f, 1e-5f)
+        << "step " << step;
+    seen.marks.push_back(next++);
+  }
+}
+
+TEST(PagedKv, RandomWalkFull) {
+  random_walk(0, 1);
+}
+
+TEST(PagedKv, RandomWalkSliding) {
+  random_walk(70, 2);
+  random_walk(5, 3);
+}
+
+TEST(PagedKv, RandomWalkOnPlainOps) {
+  const ScopedReference forced;
+  random_walk(0, 4);
+  random_walk(70, 5);
+}
+
+}  // namespace
+}  // namespace rapid
