@@ -28,8 +28,8 @@ struct TemplateTokens {
 
 struct TemplateInput {
   Json messages = Json::array();
-  Json tools;      // array, or null = none
-  Json documents;  // array, or null = none
+  Json tools;                   // array, or null = none
+  Json documents;               // array, or null = none
   Json extra = Json::object();  // chat_template_kwargs: enable_thinking ...
   bool add_generation_prompt = true;
 };

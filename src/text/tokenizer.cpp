@@ -10,8 +10,7 @@ namespace rapid {
 struct Tokenizer::Impl {
   explicit Impl(rapid_tokenizer* handle)
       : handle(handle), info(rapid_tokenizer_info(handle)) {
-    end_tokens.assign(
-        info.end_tokens, info.end_tokens + info.end_token_count);
+    end_tokens.assign(info.end_tokens, info.end_tokens + info.end_token_count);
   }
   ~Impl() { rapid_tokenizer_free(handle); }
   Impl(const Impl&) = delete;

@@ -6,7 +6,8 @@
 // token. Costs about 0.3 us a token to decode and 2-3 MB/s to encode.
 //
 //   RAPID_TRY(auto tokenizer, Tokenizer::from_json(bytes));
-//   std::vector<int32_t> ids = tokenizer->encode("Hello", {.add_special = true});
+//   std::vector<int32_t> ids = tokenizer->encode("Hello", {.add_special =
+//   true});
 #pragma once
 
 #include <cstdint>

@@ -18,13 +18,13 @@ struct Vocabulary {
     byte = 6,
   };
 
-  std::string model;      // tokenizer.ggml.model: "gpt2" (BPE) or "llama"
-  std::string pre;        // tokenizer.ggml.pre: names the pre-tokenizer
+  std::string model;  // tokenizer.ggml.model: "gpt2" (BPE) or "llama"
+  std::string pre;    // tokenizer.ggml.pre: names the pre-tokenizer
   std::vector<std::string> tokens;  // index = id
   std::vector<float> scores;        // llama only
   std::vector<Kind> kinds;          // empty = all normal
   std::vector<std::string> merges;  // gpt2 only: "left right"
-  int32_t bos = -1;  // -1 = none
+  int32_t bos = -1;                 // -1 = none
   int32_t eos = -1;
   int32_t eot = -1;
   int32_t eom = -1;

@@ -38,7 +38,7 @@ fn invalid(message: impl Into<String>) -> Error {
 
 fn write_value(
     out: &mut Output,
-    _state: &State,
+    _state: &mut State,
     value: &Value,
 ) -> Result<(), Error> {
     match value.as_str() {
@@ -162,7 +162,7 @@ fn methods(
                 let part = set.unwrap_or("");
                 return Ok(text.strip_suffix(part).unwrap_or(text).into());
             }
-            ("splitlines", 0) => return Ok(python::split_lines(text).into()),
+            ("splitlines", 0) => return Ok(strings(python::split_lines(text))),
             ("partition", 1) => return Ok(partition(text, set, false)),
             ("rpartition", 1) => return Ok(partition(text, set, true)),
             _ => {}
@@ -184,5 +184,9 @@ fn partition(text: &str, separator: Option<&str>, from_end: bool) -> Value {
         (None, false) => [text, "", ""],
         (None, true) => ["", "", text],
     };
-    parts.to_vec().into()
+    strings(parts.to_vec())
+}
+
+fn strings(parts: Vec<&str>) -> Value {
+    parts.into_iter().map(Value::from).collect::<Vec<_>>().into()
 }

@@ -1,8 +1,13 @@
 //! Tokenizers and chat templates behind the C ABI of rapid_text.h. No panic
 //! crosses the border: every entry catches it and returns an error.
 mod added;
+mod align;
 mod build;
 mod ffi;
+mod filters;
+mod python;
+mod template;
+mod template_ffi;
 mod token_bytes;
 mod tokenizer;
 mod tokenizer_ffi;
