@@ -117,6 +117,7 @@ class MlxEngine final : public Engine {
   Status load();
   void loop();
   void next_job();
+  void close_current();
   void step();
   void forward(std::vector<SequenceInput>& batch);
   int chunk() const;
@@ -328,21 +329,32 @@ void MlxEngine::next_job() {
     stats_.running = 1;
     last_progress_ = now_seconds();
   }
-  Result<JobLimits> planned = limits(current_->request);
-  if (planned) {
-    job_ = std::make_unique<Job>(
-        current_, session_, *model_, setup_.states, *planned);
-    decode_forward_ = decode_overhead_ = 0;
-    decode_steps_ = 0;
-    std::lock_guard lock(mutex_);
-    stats_.prompt_tokens += current_->request.prompt.size();
-    stats_.cached_tokens += job_->cached();
+  // One that nobody waits for any more must not touch the session.
+  if (current_->all_cancelled()) {
+    current_->end_cancelled();
+    close_current();
     return;
   }
-  current_->sink(EngineFailed{planned.error()});
+  Result<JobLimits> planned = limits(current_->request);
+  if (!planned) {
+    current_->sink(EngineFailed{planned.error()});
+    close_current();
+    return;
+  }
+  job_ = std::make_unique<Job>(
+      current_, session_, *model_, setup_.states, *planned);
+  decode_forward_ = decode_overhead_ = 0;
+  decode_steps_ = 0;
+  std::lock_guard lock(mutex_);
+  stats_.prompt_tokens += current_->request.prompt.size();
+  stats_.cached_tokens += job_->cached();
+}
+
+void MlxEngine::close_current() {
   std::lock_guard lock(mutex_);
   open_.erase(current_->id);
   stats_.running = 0;
+  stats_.kv_bytes = session_.bytes();
 }
 
 int MlxEngine::chunk() const {
@@ -386,10 +398,7 @@ void MlxEngine::step() {
         1e6 * decode_overhead_ / decode_steps_);
   }
   job_.reset();
-  std::lock_guard lock(mutex_);
-  open_.erase(current_->id);
-  stats_.running = 0;
-  stats_.kv_bytes = session_.bytes();
+  close_current();
 }
 
 void MlxEngine::forward(std::vector<SequenceInput>& batch) {

@@ -19,6 +19,20 @@ Ticketed::Ticketed(RequestId id, GenerateRequest request, EngineSink sink)
       sink(std::move(sink)),
       cancelled_choices(std::max(this->request.choices, 1)) {}
 
+bool Ticketed::all_cancelled() const {
+  return cancelled || std::all_of(
+                          cancelled_choices.begin(),
+                          cancelled_choices.end(),
+                          [](const auto& flag) { return flag.load(); });
+}
+
+void Ticketed::end_cancelled() const {
+  for (int c = 0; c < request.choices; ++c) {
+    sink(EngineChoiceEnd{c, EngineChoiceEnd::Reason::cancelled, -1});
+  }
+  sink(EngineDone{});
+}
+
 Job::Job(
     std::shared_ptr<Ticketed> ticketed,
     Sequence& session,
@@ -47,26 +61,19 @@ Job::Job(
 }
 
 void Job::honour_cancels() {
-  for (int c = 0; c < request().choices && !done_; ++c) {
-    const bool open = branches_.empty() ? !ticketed_->cancelled_choices[c]
-                                        : branches_[c].open;
-    if (open && ticketed_->cancelled) {
-      ticketed_->cancelled_choices[c] = true;
+  // During prefill a choice ends only when nobody waits for the prompt.
+  if (branches_.empty()) {
+    if (ticketed_->all_cancelled()) {
+      ticketed_->end_cancelled();
+      done_ = true;
     }
-    if (!branches_.empty() && open && ticketed_->cancelled_choices[c]) {
+    return;
+  }
+  for (int c = 0; c < request().choices && !done_; ++c) {
+    if (branches_[c].open &&
+        (ticketed_->cancelled || ticketed_->cancelled_choices[c])) {
       end(c, EngineChoiceEnd::Reason::cancelled);
     }
-  }
-  // During prefill a choice ends only when nobody waits for the prompt.
-  const auto& flags = ticketed_->cancelled_choices;
-  if (!done_ && branches_.empty() &&
-      std::all_of(flags.begin(), flags.end(), [](const auto& flag) {
-        return flag.load();
-      })) {
-    for (int c = 0; c < request().choices; ++c) {
-      send(EngineChoiceEnd{c, EngineChoiceEnd::Reason::cancelled, -1});
-    }
-    finish();
   }
 }
 

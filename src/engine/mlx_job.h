@@ -22,6 +22,10 @@ namespace rapid {
 struct Ticketed {
   Ticketed(RequestId id, GenerateRequest request, EngineSink sink);
 
+  bool all_cancelled() const;
+  // The end of a request that never ran.
+  void end_cancelled() const;
+
   const RequestId id;
   const GenerateRequest request;
   const EngineSink sink;

@@ -274,8 +274,9 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
   RAPID_TRY(model->tokenizer, open_tokenizer(*files));
   std::string source = files->chat_template;
   if (source.empty()) {
-    source = std::string(fallback_template(files->architecture));
-    model->fallback_template = !source.empty();
+    const auto fallback = fallback_template(files->architecture);
+    model->fallback_template = fallback.has_value();
+    source = std::string(fallback.value_or(""));
   }
   if (!source.empty()) {
     RAPID_TRY(

@@ -1,6 +1,7 @@
 #include "sampling/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -12,16 +13,24 @@ namespace {
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 // First index of the largest value that is not NaN; 0 when there is none.
+// The lanes let the compiler use vector maxima; a NaN never wins.
 int32_t best(std::span<const float> logits) {
-  int32_t index = 0;
-  float max = kMinusInfinity;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > max) {
-      max = logits[i];
-      index = static_cast<int32_t>(i);
+  constexpr size_t kLanes = 16;
+  std::array<float, kLanes> lanes;
+  lanes.fill(kMinusInfinity);
+  size_t i = 0;
+  for (; i + kLanes <= logits.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) {
+      lanes[j] = logits[i + j] > lanes[j] ? logits[i + j] : lanes[j];
     }
   }
-  return index;
+  for (; i < logits.size(); ++i) {
+    lanes[0] = logits[i] > lanes[0] ? logits[i] : lanes[0];
+  }
+  const float max = *std::max_element(lanes.begin(), lanes.end());
+  const auto found = std::find(logits.begin(), logits.end(), max);
+  return found == logits.end() ? 0
+                               : static_cast<int32_t>(found - logits.begin());
 }
 
 // Higher logit first, then lower id: a total order, so cuts are reproducible.

@@ -112,7 +112,7 @@ class ToyModel final : public Model {
   ModelInfo info_;
 };
 
-struct Run {
+struct Outcome {
   std::vector<std::vector<int32_t>> tokens;
   std::vector<std::vector<float>> logprobs;
   std::vector<EngineChoiceEnd> ends;
@@ -155,11 +155,11 @@ class Collector {
       changed_.notify_all();
     };
   }
-  Run wait() {
-    return wait_until([](const Run&) { return false; });
+  Outcome wait() {
+    return wait_until([](const Outcome&) { return false; });
   }
   template <typename Condition>
-  Run wait_until(Condition condition) {
+  Outcome wait_until(Condition condition) {
     std::unique_lock lock(mutex_);
     EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(60), [&] {
       return ended() || condition(run_);
@@ -171,7 +171,7 @@ class Collector {
   bool ended() const { return run_.done || run_.error; }
   std::mutex mutex_;
   std::condition_variable changed_;
-  Run run_;
+  Outcome run_;
 };
 
 class MlxEngineTest : public ::testing::Test {
@@ -190,7 +190,7 @@ class MlxEngineTest : public ::testing::Test {
     engine = *std::move(started);
   }
 
-  Run run(GenerateRequest request) {
+  Outcome run(GenerateRequest request) {
     Collector collector(request.choices);
     engine->submit(std::move(request), collector.sink());
     return collector.wait();
@@ -213,7 +213,7 @@ class MlxEngineTest : public ::testing::Test {
   }
 
   // The same request without a cache.
-  Run cold(GenerateRequest request) {
+  Outcome cold(GenerateRequest request) {
     request.use_cache = false;
     return run(std::move(request));
   }
@@ -350,7 +350,7 @@ TEST_F(MlxEngineTest, CancelInPrefillLeavesTheSessionWhole) {
   knobs.delay_us = 3000;
   Collector collector(1);
   const auto id = engine->submit(greedy(prompt(390), 5), collector.sink());
-  collector.wait_until([](const Run& run) { return run.progress >= 2; });
+  collector.wait_until([](const Outcome& run) { return run.progress >= 2; });
   engine->cancel(id);
   const auto cancelled = collector.wait();
   ASSERT_TRUE(cancelled.done);
@@ -373,11 +373,11 @@ TEST_F(MlxEngineTest, CancelInDecodeAndWhileWaiting) {
   const auto id = engine->submit(request, running.sink());
   const auto second = engine->submit(greedy(prompt(9), 5), waiting.sink());
   engine->cancel(second);
-  running.wait_until([](const Run& r) { return r.tokens[1].size() >= 3; });
+  running.wait_until([](const Outcome& r) { return r.tokens[1].size() >= 3; });
   EXPECT_EQ(engine->stats().running, 1);
   engine->cancel(id, 1);
   const auto one =
-      running.wait_until([](const Run& r) { return r.ends.size() == 1; });
+      running.wait_until([](const Outcome& r) { return r.ends.size() == 1; });
   EXPECT_EQ(one.ends[0].choice, 1);
   EXPECT_EQ(one.ends[0].reason, EngineChoiceEnd::Reason::cancelled);
   engine->cancel(id);
@@ -438,7 +438,7 @@ TEST_F(MlxEngineTest, DestructorFailsOpenRequests) {
   Collector waiting(1);
   engine->submit(greedy(prompt(40), 300), running.sink());
   engine->submit(greedy(prompt(40), 300), waiting.sink());
-  running.wait_until([](const Run& r) { return r.text().size() >= 2; });
+  running.wait_until([](const Outcome& r) { return r.text().size() >= 2; });
   engine.reset();
   EXPECT_EQ(running.wait().error->code, ErrorCode::cancelled);
   EXPECT_EQ(waiting.wait().error->code, ErrorCode::cancelled);
