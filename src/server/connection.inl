@@ -1,6 +1,9 @@
 // What a Connection does. Included once, by server.cpp.
 #pragma once
 
+// gcc 12 takes the frame allocator of asio's coroutines for a mismatch.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 #include <fmt/format.h>
 
 #include <algorithm>
