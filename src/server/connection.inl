@@ -339,7 +339,7 @@ asio::awaitable<Connection::Next> Connection::serve_one() {
       make_exchange(parser, parser.keep_alive(), match.error_body);
   HttpRequest request = make_request(parser.release(), std::move(*target));
   request.tail = match.tail;
-  request.id = new_id();
+  request.id = exchange->id();
   const std::string line = request.method + " " + request.path;
   start_handler(*match.route, std::move(request), exchange);
   const Next next = co_await respond(exchange);
