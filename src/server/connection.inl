@@ -1,6 +1,9 @@
 // What a Connection does. Included once, by server.cpp.
 #pragma once
 
+// gcc 12 takes the frame allocator of asio's coroutines for a mismatch.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -336,7 +339,7 @@ asio::awaitable<Connection::Next> Connection::serve_one() {
       make_exchange(parser, parser.keep_alive(), match.error_body);
   HttpRequest request = make_request(parser.release(), std::move(*target));
   request.tail = match.tail;
-  request.id = new_id();
+  request.id = exchange->id();
   const std::string line = request.method + " " + request.path;
   start_handler(*match.route, std::move(request), exchange);
   const Next next = co_await respond(exchange);

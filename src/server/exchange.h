@@ -31,6 +31,8 @@ class Exchange {
  public:
   explicit Exchange(ExchangeOptions options) : options_(std::move(options)) {}
 
+  const std::string& id() const { return options_.id; }
+
   // The handler's side; see ResponseStream.
   void reply(int status, std::string body, std::string_view content_type);
   void header(std::string name, std::string value);

@@ -120,7 +120,8 @@ TEST(ChatWriter, StreamAddsUpToTheWhole) {
     if (event == "[DONE]") {
       continue;
     }
-    for (const Json& choice : chunk(event)["choices"]) {
+    const Json parsed = chunk(event);
+    for (const Json& choice : parsed["choices"]) {
       const int index = choice["index"];
       if (choice["delta"].contains("content")) {
         content[index] = content[index].get<std::string>() +

@@ -20,6 +20,9 @@ class ServerTest : public testing::Test {
     add("GET", "/hello", [](auto& request, auto stream, auto&) {
       stream->reply(200, "hello " + request.query, "text/plain");
     });
+    add("GET", "/id", [](auto& request, auto stream, auto&) {
+      stream->reply(200, request.id, "text/plain");
+    });
     add("POST", "/echo", [](auto& request, auto stream, auto&) {
       stream->reply(200, request.body, "text/plain");
     });
