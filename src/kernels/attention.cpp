@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/attention_cpu.h"
+
 namespace rapid {
 
 namespace {
@@ -111,7 +113,8 @@ mx::array attention(
     const mx::array& v,
     std::span<const AttentionRows> batch,
     const AttentionOptions& options) {
-  return attention_reference(q, k, v, batch, options);
+  return cpu_kernels_active() ? attention_cpu(q, k, v, batch, options)
+                              : attention_reference(q, k, v, batch, options);
 }
 
 }  // namespace rapid

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/elementwise_cpu.h"
+
 namespace rapid {
 
 mx::array rms_norm_reference(
@@ -76,17 +78,20 @@ mx::array rope_reference(
 }
 
 mx::array rms_norm(const mx::array& x, const mx::array& weight, float eps) {
-  return rms_norm_reference(x, weight, eps);
+  return cpu_kernels_active() ? rms_norm_cpu(x, weight, eps)
+                              : rms_norm_reference(x, weight, eps);
 }
 
 mx::array gated(
     const mx::array& gate, const mx::array& up, Activation activation) {
-  return gated_reference(gate, up, activation);
+  return cpu_kernels_active() ? gated_cpu(gate, up, activation)
+                              : gated_reference(gate, up, activation);
 }
 
 mx::array rope(
     const mx::array& x, const mx::array& positions, const RopeOptions& o) {
-  return rope_reference(x, positions, o);
+  return cpu_kernels_active() ? rope_cpu(x, positions, o)
+                              : rope_reference(x, positions, o);
 }
 
 }  // namespace rapid

@@ -1,5 +1,7 @@
 #include "kernels/linear.h"
 
+#include "kernels/linear_cpu.h"
+
 namespace rapid {
 
 mx::array linear_reference(
@@ -19,11 +21,13 @@ mx::array linear(
     const mx::array& x,
     const WeightPtr& weight,
     const std::optional<mx::array>& bias) {
-  return linear_reference(x, weight, bias);
+  return cpu_kernels_active() ? linear_cpu(x, weight, bias)
+                              : linear_reference(x, weight, bias);
 }
 
 mx::array embedding(const mx::array& ids, const WeightPtr& table) {
-  return embedding_reference(ids, table);
+  return cpu_kernels_active() ? embedding_cpu(ids, table)
+                              : embedding_reference(ids, table);
 }
 
 }  // namespace rapid

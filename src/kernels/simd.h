@@ -1,0 +1,92 @@
+// The inner loops, compiled once per instruction set; one table of functions
+// each. Plain pointers, no MLX, no library templates (an inlined one compiled
+// for AVX-512 could be picked by the linker for everybody).
+//
+// Every function gives the same bits for a row whatever the other rows are.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "hub/quant_config.h"
+#include "hub/tensor_type.h"
+
+namespace rapid {
+
+enum class Isa { scalar, avx2, avx512 };
+
+// Those that this machine can run, weakest first.
+std::vector<Isa> available_isas();
+const char* isa_name(Isa isa);
+Isa active_isa();
+// For tests; not while a kernel runs. The start value is the strongest one,
+// or RAPID_MLX_ISA=scalar|avx2|avx512.
+void set_isa(Isa isa);
+
+// A matrix as its file stores it.
+struct RowSource {
+  const uint8_t* data = nullptr;
+  size_t row_bytes = 0;
+  int cols = 0;
+  TensorType type = TensorType::f32;
+  // MLX's packed schemes only:
+  bool packed = false;
+  QuantScheme scheme;
+  const uint8_t* scales = nullptr;
+  const uint8_t* biases = nullptr;
+  TensorType scale_type = TensorType::f32;
+  size_t scale_row_bytes = 0;
+};
+
+// One tile of attention for the `group` query rows that share a position and
+// a KV head: keys and values [first, last) of k and v, both [.., dim].
+struct TileQuery {
+  const float* q = nullptr;  // [group, dim]
+  int group = 0;
+  int dim = 0;
+  float scale = 1;
+  float softcap = 0;
+};
+
+struct KernelTable {
+  // Row `row` as float32, bit-equal to dequantise() / dequantise_mlx().
+  void (*expand)(const RowSource& source, int64_t row, float* out);
+
+  // out[r * out_stride + n] = x[r] . w[n], r < rows, n < count; rows of x and
+  // w are k long and k apart.
+  void (*dots)(
+      const float* w,
+      int count,
+      const float* x,
+      int rows,
+      int k,
+      float* out,
+      int64_t out_stride);
+
+  void (*rms_norm)(
+      const float* x, const float* weight, float eps, int n, float* out);
+  void (*silu)(const float* gate, const float* up, int64_t n, float* out);
+  void (*gelu)(const float* gate, const float* up, int64_t n, float* out);
+
+  // partial [group, dim + 2]: per row the maximum score, the sum of
+  // exp(score - maximum) and the values weighted by that.
+  void (*attend)(
+      const TileQuery& query,
+      const float* k,
+      const float* v,
+      int first,
+      int last,
+      float* partial);
+  // Folds the next tile's partial of one row into `state`, same layout.
+  void (*merge)(float* state, const float* partial, int dim);
+};
+
+const KernelTable& kernel_table();
+
+// Null where the compiler's target lacks the instruction set.
+const KernelTable* scalar_kernels();
+const KernelTable* avx2_kernels();
+const KernelTable* avx512_kernels();
+
+}  // namespace rapid

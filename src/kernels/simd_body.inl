@@ -1,0 +1,38 @@
+// Included inside an anonymous namespace that has set kLanes, kTileRows, Vec,
+// IntVec, fma, sum, half, halves, Bytes16 and widen (16 bytes to floats).
+
+inline Vec load(const float* p) {
+  Vec v;
+  memcpy(&v, p, sizeof(Vec));
+  return v;
+}
+
+inline void store(float* p, Vec v) {
+  memcpy(p, &v, sizeof(Vec));
+}
+
+// The first n lanes, zeros after them.
+inline Vec load_part(const float* p, int n) {
+  float lanes[kLanes] = {};
+  memcpy(lanes, p, static_cast<size_t>(n) * sizeof(float));
+  return load(lanes);
+}
+
+inline void store_part(float* p, Vec v, int n) {
+  float lanes[kLanes];
+  store(lanes, v);
+  memcpy(p, lanes, static_cast<size_t>(n) * sizeof(float));
+}
+
+inline Vec splat(float x) {
+  return Vec{} + x;
+}
+
+#include "kernels/simd_expand.inl"
+#include "kernels/simd_packed.inl"
+// Products and sums over rows.
+#include "kernels/simd_dots.inl"
+#include "kernels/simd_rows.inl"
+
+constexpr KernelTable kTable = {
+    expand, dots, rms_norm, silu, gelu, attend, merge};

@@ -1,0 +1,208 @@
+// Row-wise functions and attention tiles. An element's result does not depend
+// on its lane: tails run through the same vector code.
+
+// exp(x) = 2^n exp(r), |r| <= ln2 / 2, by the Cephes polynomial; below -87.3 it
+// is 0, above 88 it stays at exp(88). Relative error under 2e-7.
+inline Vec vexp(Vec x) {
+  const Vec low = splat(-87.3f);
+  const Vec high = splat(88.0f);
+  const Vec clamped = x < low ? low : (x > high ? high : x);
+  const Vec magic = splat(12582912.0f);  // 1.5 * 2^23 rounds to an integer
+  const Vec n = fma(clamped, splat(1.44269504f), magic) - magic;
+  Vec r = fma(n, splat(-0.693359375f), clamped);
+  r = fma(n, splat(2.12194440e-4f), r);
+  Vec p = splat(1.9875691500e-4f);
+  p = fma(p, r, splat(1.3981999507e-3f));
+  p = fma(p, r, splat(8.3334519073e-3f));
+  p = fma(p, r, splat(4.1665795894e-2f));
+  p = fma(p, r, splat(1.6666665459e-1f));
+  p = fma(p, r, splat(5.0000001201e-1f));
+  p = fma(p, r * r, r + 1.0f);
+  const IntVec power = (__builtin_convertvector(n, IntVec) + 127) << 23;
+  const Vec out = p * (Vec)power;
+  return x < low ? Vec{} : out;
+}
+
+inline float exp_one(float x) {
+  return vexp(splat(x))[0];
+}
+
+void rms_norm(
+    const float* x, const float* weight, float eps, int n, float* out) {
+  Vec squares = {};
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Vec v = load(x + i);
+    squares = fma(v, v, squares);
+  }
+  if (i < n) {
+    const Vec v = load_part(x + i, n - i);
+    squares = fma(v, v, squares);
+  }
+  const float mean = sum(squares) / static_cast<float>(n);
+  const float scale = 1.0f / sqrtf(mean + eps);
+  for (i = 0; i < n; ++i) {
+    out[i] = x[i] * scale * weight[i];
+  }
+}
+
+inline Vec silu_of(Vec g, Vec u) {
+  return g / (vexp(-g) + 1.0f) * u;
+}
+
+// 0.5 (1 + tanh(t)) = 1 / (1 + exp(-2t)), t = sqrt(2/pi) (g + 0.044715 g^3)
+inline Vec gelu_of(Vec g, Vec u) {
+  const Vec t = (g + g * g * g * 0.044715f) * 0.7978845608f;
+  return g / (vexp(t * -2.0f) + 1.0f) * u;
+}
+
+template <Vec (*F)(Vec, Vec)>
+inline void map_two(const float* a, const float* b, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    store(out + i, F(load(a + i), load(b + i)));
+  }
+  if (i < n) {
+    const int rest = static_cast<int>(n - i);
+    store_part(
+        out + i, F(load_part(a + i, rest), load_part(b + i, rest)), rest);
+  }
+}
+
+void silu(const float* gate, const float* up, int64_t n, float* out) {
+  map_two<silu_of>(gate, up, n, out);
+}
+
+void gelu(const float* gate, const float* up, int64_t n, float* out) {
+  map_two<gelu_of>(gate, up, n, out);
+}
+
+// scores -> weights exp(score - maximum), zeros up to a full vector.
+inline void soften(float* scores, int count, const TileQuery& q, float* head) {
+  float top = -__builtin_inff();
+  for (int j = 0; j < count; ++j) {
+    float s = scores[j] * q.scale;
+    if (q.softcap > 0) {
+      s = tanhf(s / q.softcap) * q.softcap;
+    }
+    scores[j] = s;
+    top = s > top ? s : top;
+  }
+  Vec total = {};
+  for (int j = 0; j < count; j += kLanes) {
+    const int n = count - j < kLanes ? count - j : kLanes;
+    const Vec p = vexp(load(scores + j) - top);
+    store_part(scores + j, p, n);
+    total += load_part(scores + j, n);
+  }
+  head[0] = top;
+  head[1] = sum(total);
+}
+
+// acc[r][c..] = sum over j of weights[r][j] * v[j][c..], j ascending.
+template <int R, int C>
+inline void weigh(
+    const float* weights,
+    int weight_stride,
+    const float* v,
+    int count,
+    int dim,
+    float* out,
+    int out_stride) {
+  Vec acc[R][C] = {};
+  for (int j = 0; j < count; ++j) {
+    Vec vs[C];
+    for (int c = 0; c < C; ++c) {
+      vs[c] = load(v + static_cast<int64_t>(j) * dim + c * kLanes);
+    }
+    for (int r = 0; r < R; ++r) {
+      const Vec p = splat(weights[r * weight_stride + j]);
+      for (int c = 0; c < C; ++c) {
+        acc[r][c] = fma(p, vs[c], acc[r][c]);
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) {
+      store(out + r * out_stride + c * kLanes, acc[r][c]);
+    }
+  }
+}
+
+template <int R>
+inline void weigh_rows(
+    const float* weights,
+    int weight_stride,
+    const float* v,
+    int count,
+    int dim,
+    float* out) {
+  int d = 0;
+  for (; d + 4 * kLanes <= dim; d += 4 * kLanes) {
+    weigh<R, 4>(weights, weight_stride, v + d, count, dim, out + d, dim + 2);
+  }
+  for (; d + kLanes <= dim; d += kLanes) {
+    weigh<R, 1>(weights, weight_stride, v + d, count, dim, out + d, dim + 2);
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int at = d; at < dim; ++at) {
+      float acc = 0;
+      for (int j = 0; j < count; ++j) {
+        acc += weights[r * weight_stride + j] * v[j * dim + at];
+      }
+      out[r * (dim + 2) + at] = acc;
+    }
+  }
+}
+
+void attend(
+    const TileQuery& query,
+    const float* k,
+    const float* v,
+    int first,
+    int last,
+    float* partial) {
+  constexpr int kStride = 64 + kLanes;  // a tile's scores, and room to read on
+  constexpr int kRows = 8;
+  float scores[kRows * kStride] = {};
+  const int dim = query.dim;
+  const int count = last - first;
+  const int64_t skip = static_cast<int64_t>(first) * dim;
+  for (int g = 0; g < query.group; g += kRows) {
+    const int rows = query.group - g < kRows ? query.group - g : kRows;
+    float* out = partial + g * (dim + 2);
+    dots(k + skip, count, query.q + g * dim, rows, dim, scores, kStride);
+    for (int r = 0; r < rows; ++r) {
+      soften(scores + r * kStride, count, query, out + r * (dim + 2));
+    }
+    int r = 0;
+    for (; r + 2 <= rows; r += 2) {
+      weigh_rows<2>(
+          scores + r * kStride,
+          kStride,
+          v + skip,
+          count,
+          dim,
+          out + r * (dim + 2) + 2);
+    }
+    for (; r < rows; ++r) {
+      weigh_rows<1>(
+          scores + r * kStride,
+          kStride,
+          v + skip,
+          count,
+          dim,
+          out + r * (dim + 2) + 2);
+    }
+  }
+}
+
+void merge(float* state, const float* partial, int dim) {
+  const float top = state[0] > partial[0] ? state[0] : partial[0];
+  const float a = exp_one(state[0] - top);
+  const float b = exp_one(partial[0] - top);
+  state[0] = top;
+  for (int i = 1; i < dim + 2; ++i) {
+    state[i] = state[i] * a + partial[i] * b;
+  }
+}

@@ -1,0 +1,197 @@
+#include "kernels/attention.h"
+#include "kernels/support.h"
+
+namespace rapid::testing {
+namespace {
+
+class Attention : public EveryIsa {};
+
+struct Case {
+  int heads, kv_heads, dim;
+  AttentionOptions options;
+  mx::Dtype dtype = mx::float32;
+};
+
+std::vector<Case> cases() {
+  return {
+      {9, 3, 64, {0.125f, 0, 0}},
+      {4, 4, 32, {0.2f, 100, 0}},
+      {4, 1, 256, {0.0625f, 64, 0}},
+      {14, 2, 64, {0.125f, 0, 30.0f}},
+      {10, 1, 20, {0.2f, 5, 0}},
+      {6, 2, 80, {0.1f, 70, 0}, mx::float16},
+  };
+}
+
+struct Inputs {
+  mx::array q, k, v;
+  Inputs(const Case& c, int tokens, uint32_t seed)
+      : q(Random(seed).array({tokens, c.heads, c.dim}, 2)),
+        k(Random(seed + 1).array({tokens, c.kv_heads, c.dim}, 2)),
+        v(Random(seed + 2).array({tokens, c.kv_heads, c.dim}, 2)) {}
+};
+
+mx::array part(const mx::array& a, int first, int count) {
+  return mx::slice(a, {first, 0, 0}, {first + count, a.shape(1), a.shape(2)});
+}
+
+PageList pages_for(const Case& c) {
+  PageList out;
+  out.shape = {c.kv_heads, c.dim, c.dtype};
+  return out;
+}
+
+// The whole input in chunks of `step`, pages freed behind the window.
+std::vector<float> in_chunks(const Case& c, const Inputs& in, int step) {
+  PageList list = pages_for(c);
+  std::vector<float> out;
+  const int tokens = in.q.shape(0);
+  for (int at = 0; at < tokens; at += step) {
+    const int n = std::min(step, tokens - at);
+    if (c.options.window > 0) {
+      list.free_before(list.length - c.options.window + 1);
+    }
+    list.prepare_append(n);
+    const AttentionRows rows{&list, 0, n};
+    const std::vector<float> y = values(attention(
+        part(in.q, at, n),
+        part(in.k, at, n),
+        part(in.v, at, n),
+        {&rows, 1},
+        c.options));
+    out.insert(out.end(), y.begin(), y.end());
+  }
+  return out;
+}
+
+TEST_P(Attention, EqualsItsDefinition) {
+  for (const Case& c : cases()) {
+    const Inputs in(c, 150, 1);
+    const std::vector<float> got = in_chunks(c, in, 90);
+    const ScopedReference forced;
+    EXPECT_LT(
+        distance(got, in_chunks(c, in, 90)),
+        c.dtype == mx::float16 ? 3e-3f : 3e-6f)
+        << c.heads << "/" << c.kv_heads << " x " << c.dim;
+  }
+}
+
+TEST_P(Attention, ChunksAndThreadsDoNotMatter) {
+  for (const Case& c : cases()) {
+    const Inputs in(c, 300, 4);
+    ThreadPool::set_global_threads(1);
+    const std::vector<float> whole = in_chunks(c, in, 300);
+    int threads = 0;
+    for (const int step : {1, 7, 64, 129, 300}) {
+      ThreadPool::set_global_threads(++threads % 3 + 1);
+      EXPECT_TRUE(same_bits(whole, in_chunks(c, in, step)))
+          << c.heads << "/" << c.kv_heads << " x " << c.dim << " by " << step;
+    }
+  }
+}
+
+// Two sequences in one call, at different places, equal each of them alone.
+TEST_P(Attention, ABatchEqualsItsRows) {
+  const Case c = cases()[0];
+  const Inputs a(c, 130, 7);
+  const Inputs b(c, 70, 11);
+  const std::vector<float> alone_a = in_chunks(c, a, 130);
+  const std::vector<float> alone_b = in_chunks(c, b, 70);
+  PageList first = pages_for(c);
+  PageList second = pages_for(c);
+  const auto both = [&](int a_at, int a_n, int b_at, int b_n) {
+    first.prepare_append(a_n);
+    second.prepare_append(b_n);
+    const std::vector<AttentionRows> rows = {
+        {&first, 0, a_n}, {&second, a_n, b_n}};
+    const auto join = [&](const mx::array& x, const mx::array& y) {
+      return mx::concatenate({part(x, a_at, a_n), part(y, b_at, b_n)}, 0);
+    };
+    return values(attention(
+        join(a.q, b.q), join(a.k, b.k), join(a.v, b.v), rows, c.options));
+  };
+  const auto expected = [&](int a_at, int a_n, int b_at, int b_n) {
+    const int width = c.heads * c.dim;
+    std::vector<float> out(
+        alone_a.begin() + a_at * width, alone_a.begin() + (a_at + a_n) * width);
+    out.insert(
+        out.end(),
+        alone_b.begin() + b_at * width,
+        alone_b.begin() + (b_at + b_n) * width);
+    return out;
+  };
+  EXPECT_TRUE(same_bits(both(0, 129, 0, 3), expected(0, 129, 0, 3)));
+  EXPECT_TRUE(same_bits(both(129, 1, 3, 67), expected(129, 1, 3, 67)));
+}
+
+// A graph of several steps may be built before anything is evaluated.
+TEST_P(Attention, LengthsAreThoseOfBuildTime) {
+  const Case c = cases()[0];
+  const Inputs in(c, 100, 13);
+  const std::vector<float> whole = in_chunks(c, in, 100);
+  PageList list = pages_for(c);
+  list.prepare_append(100);
+  const AttentionRows first{&list, 0, 60};
+  const AttentionRows second{&list, 0, 40};
+  const mx::array a = attention(
+      part(in.q, 0, 60),
+      part(in.k, 0, 60),
+      part(in.v, 0, 60),
+      {&first, 1},
+      c.options);
+  EXPECT_EQ(list.length, 60);
+  // The second step must run after the first: it depends on it.
+  const mx::array zero = mx::multiply(mx::sum(a), mx::array(0.0f));
+  const mx::array b = attention(
+      mx::add(part(in.q, 60, 40), zero),
+      part(in.k, 60, 40),
+      part(in.v, 60, 40),
+      {&second, 1},
+      c.options);
+  EXPECT_EQ(list.length, 100);
+  EXPECT_TRUE(same_bits(whole, values(mx::concatenate({a, b}, 0))));
+}
+
+TEST_P(Attention, SharedPagesAreNotWritten) {
+  const Case c = cases()[0];
+  const Inputs in(c, 80, 17);
+  PageList list = pages_for(c);
+  list.prepare_append(70);
+  const AttentionRows rows{&list, 0, 70};
+  values(attention(
+      part(in.q, 0, 70),
+      part(in.k, 0, 70),
+      part(in.v, 0, 70),
+      {&rows, 1},
+      c.options));
+  const PageList kept = list;
+  const std::vector<float> before = values(kept.pages[1]->data);
+  list.prepare_append(10);
+  EXPECT_EQ(list.pages[0], kept.pages[0]);
+  EXPECT_NE(list.pages[1], kept.pages[1]);
+  const AttentionRows more{&list, 0, 10};
+  values(attention(
+      part(in.q, 70, 10),
+      part(in.k, 70, 10),
+      part(in.v, 70, 10),
+      {&more, 1},
+      c.options));
+  EXPECT_TRUE(same_bits(before, values(kept.pages[1]->data)));
+  EXPECT_FALSE(same_bits(before, values(list.pages[1]->data)));
+}
+
+TEST_P(Attention, RefusesPagesWithoutRoom) {
+  const Case c = cases()[0];
+  const Inputs in(c, 2, 19);
+  PageList list = pages_for(c);
+  const AttentionRows rows{&list, 0, 2};
+  EXPECT_THROW(
+      attention(in.q, in.k, in.v, {&rows, 1}, c.options),
+      std::invalid_argument);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , Attention, ::testing::ValuesIn(available_isas()), isa_of);
+
+}  // namespace
+}  // namespace rapid::testing
