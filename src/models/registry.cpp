@@ -1,11 +1,22 @@
 #include "models/registry.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <stdexcept>
 
 namespace rapid {
+
+namespace {
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) {
+    out.append(out.empty() ? "" : ", ").append(name);
+  }
+  return out;
+}
+
+}  // namespace
 
 void ModelRegistry::add(std::vector<std::string> names, ModelFactory factory) {
   for (std::string& name : names) {
@@ -24,7 +35,7 @@ Result<std::unique_ptr<Model>> ModelRegistry::load(
         ErrorCode::unsupported,
         fmt::format(
             "architecture \"{}\" is not supported", files->architecture),
-        fmt::format("supported: {}", fmt::join(names(), ", ")),
+        "supported: " + joined(names()),
         files->path};
   }
   return found->second(std::move(files), options);

@@ -1,0 +1,161 @@
+// Strict loading: what is wrong with a checkpoint is said by name.
+#include <gmock/gmock.h>
+
+#include "models_fixture.h"
+
+namespace rapid {
+namespace {
+
+using testing::HasSubstr;
+
+// A copy of a fixture's files, to be spoilt.
+std::shared_ptr<ModelFiles> open_copy(const std::string& name) {
+  mx::set_default_device(mx::Device::cpu);
+  auto files = ModelFiles::open(fixture_folder(name).string());
+  if (!files) {
+    ADD_FAILURE() << files.error().what;
+    return nullptr;
+  }
+  return std::make_shared<ModelFiles>(**files);
+}
+
+Error load_error(const std::shared_ptr<ModelFiles>& files) {
+  auto model = ModelRegistry::global().load(files, {});
+  if (model) {
+    ADD_FAILURE() << "loaded";
+    return {};
+  }
+  return model.error();
+}
+
+TensorView& tensor(ModelFiles& files, const std::string& name) {
+  for (TensorView& view : files.tensors) {
+    if (view.name == name) {
+      return view;
+    }
+  }
+  throw std::out_of_range(name);
+}
+
+TEST(Loading, UnknownArchitectureListsTheKnownOnes) {
+  auto files = open_copy("llama_gguf");
+  files->architecture = "perceptron";
+  const Error error = load_error(files);
+  EXPECT_EQ(error.code, ErrorCode::unsupported);
+  EXPECT_THAT(error.what, HasSubstr("perceptron"));
+  for (const char* name : {"gemma3", "llama", "qwen2"}) {
+    EXPECT_THAT(error.hint, HasSubstr(name));
+  }
+}
+
+TEST(Loading, MissingTensorIsNamed) {
+  auto files = open_copy("qwen2_bf16");
+  std::erase_if(files->tensors, [](const TensorView& view) {
+    return view.name == "model.layers.0.mlp.up_proj.weight";
+  });
+  const Error error = load_error(files);
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_THAT(error.what, HasSubstr("model.layers.0.mlp.up_proj.weight"));
+}
+
+TEST(Loading, MissingBiasIsNamed) {
+  auto files = open_copy("qwen2_bf16");
+  std::erase_if(files->tensors, [](const TensorView& view) {
+    return view.name == "model.layers.0.self_attn.k_proj.bias";
+  });
+  EXPECT_THAT(
+      load_error(files).what,
+      HasSubstr("model.layers.0.self_attn.k_proj.bias"));
+}
+
+TEST(Loading, MissingHeadIsNamedWhenNotTied) {
+  auto files = open_copy("llama_f32");
+  std::erase_if(files->tensors, [](const TensorView& view) {
+    return view.name == "lm_head.weight";
+  });
+  EXPECT_THAT(load_error(files).what, HasSubstr("lm_head.weight"));
+}
+
+TEST(Loading, MisshapenTensorIsNamed) {
+  auto files = open_copy("llama_f32");
+  tensor(*files, "model.layers.0.self_attn.k_proj.weight").shape = {64, 32};
+  EXPECT_THAT(
+      load_error(files).what,
+      HasSubstr("model.layers.0.self_attn.k_proj.weight"));
+}
+
+TEST(Loading, LeftOverTensorIsNamed) {
+  auto files = open_copy("llama_f32");
+  TensorView extra = tensor(*files, "model.norm.weight");
+  extra.name = "model.layers.0.self_attn.sinks";
+  files->tensors.push_back(extra);
+  const Error error = load_error(files);
+  EXPECT_EQ(error.code, ErrorCode::corrupt);
+  EXPECT_THAT(error.what, HasSubstr("model.layers.0.self_attn.sinks"));
+}
+
+TEST(Loading, RotaryTablesOfOldCheckpointsAreSkipped) {
+  auto files = open_copy("llama_f32");
+  TensorView extra = tensor(*files, "model.norm.weight");
+  extra.name = "model.layers.0.self_attn.rotary_emb.inv_freq";
+  files->tensors.push_back(extra);
+  EXPECT_TRUE(ModelRegistry::global().load(files, {}));
+}
+
+TEST(Loading, IncompleteConfigurationNamesTheKey) {
+  auto files = open_copy("llama_f32");
+  files->config.erase("num_attention_heads");
+  EXPECT_THAT(load_error(files).what, HasSubstr("num_attention_heads"));
+  files->config["num_attention_heads"] = 3;  // 2 key heads do not divide it
+  EXPECT_THAT(load_error(files).what, HasSubstr("num_key_value_heads"));
+}
+
+TEST(Loading, UnknownVariantsAreUnsupported) {
+  auto files = open_copy("llama_f32");
+  files->config["rope_parameters"]["rope_type"] = "yarn";
+  Error error = load_error(files);
+  EXPECT_EQ(error.code, ErrorCode::unsupported);
+  EXPECT_THAT(error.what, HasSubstr("yarn"));
+  files = open_copy("llama_f32");
+  files->config["hidden_act"] = "relu";
+  error = load_error(files);
+  EXPECT_EQ(error.code, ErrorCode::unsupported);
+  EXPECT_THAT(error.what, HasSubstr("relu"));
+}
+
+// The older spelling of the same configuration and of multimodal checkpoints.
+TEST(Loading, LanguageModelPrefixAndTextConfig) {
+  auto files = open_copy("gemma3_f16");
+  const Fixture fixture = read_fixture("gemma3_f16");
+  TensorView image = tensor(*files, "model.norm.weight");
+  for (TensorView& view : files->tensors) {
+    view.name = "language_model." + view.name;
+  }
+  image.name = "vision_tower.vision_model.post_layernorm.weight";
+  files->tensors.push_back(image);
+  Json text = files->config;
+  text.erase("rope_parameters");
+  text["rope_theta"] = 1e6;
+  text["rope_local_base_freq"] = 10000.0;
+  files->config = {
+      {"model_type", "gemma3"}, {"text_config", text}, {"eos_token_id", 5}};
+  files->architecture = "gemma3";
+  auto model = ModelRegistry::global().load(files, {});
+  ASSERT_TRUE(model) << model.error().what;
+  EXPECT_EQ((*model)->info().end_tokens, std::vector<int32_t>{5});
+  SequenceState states = (*model)->make_states({});
+  const std::vector<float> got = run_all(**model, states, fixture.tokens);
+  ASSERT_EQ(got.size(), fixture.logits.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_NEAR(got[i], fixture.logits[i], 1e-3) << i;
+  }
+}
+
+TEST(Registry, DuplicateNamesThrow) {
+  ModelRegistry registry;
+  registry.add({"one", "two"}, nullptr);
+  EXPECT_THROW(registry.add({"two"}, nullptr), std::logic_error);
+}
+
+}  // namespace
+}  // namespace rapid

@@ -1,0 +1,201 @@
+// Logits of the tiny checkpoints against transformers, and the third law:
+// however the tokens come, the same bits.
+#include <mlx/primitives.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "kernels/backend.h"
+#include "models_fixture.h"
+
+namespace rapid {
+namespace {
+
+class Logits : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    mx::set_default_device(mx::Device::cpu);
+    fixture_ = read_fixture(GetParam());
+    model_ = load_model(fixture_folder(GetParam()));
+    ASSERT_NE(model_, nullptr);
+  }
+
+  std::span<const int32_t> tokens() const { return fixture_.tokens; }
+
+  std::vector<float> whole() {
+    SequenceState states = model_->make_states({});
+    return run_all(*model_, states, tokens());
+  }
+
+  Fixture fixture_;
+  std::unique_ptr<Model> model_;
+};
+
+TEST_P(Logits, EqualTransformers) {
+  const std::vector<float> got = whole();
+  ASSERT_EQ(got.size(), fixture_.logits.size());
+  const auto width = static_cast<std::ptrdiff_t>(fixture_.vocabulary);
+  float scale = 0;
+  float worst = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    scale = std::max(scale, std::abs(fixture_.logits[i]));
+    worst = std::max(worst, std::abs(got[i] - fixture_.logits[i]));
+  }
+  EXPECT_GT(scale, 0.5f);  // the reference says something
+  EXPECT_LT(worst, 1e-4f * scale);
+  for (auto row = 0; row < std::ssize(tokens()); ++row) {
+    const auto best = [&](const std::vector<float>& v) {
+      const auto first = v.begin() + row * width;
+      return std::max_element(first, first + width) - first;
+    };
+    EXPECT_EQ(best(got), best(fixture_.logits)) << "row " << row;
+  }
+}
+
+TEST_P(Logits, OneByOneIsWhole) {
+  SequenceState states = model_->make_states({});
+  std::vector<float> got;
+  for (size_t i = 0; i < tokens().size(); ++i) {
+    append(got, run_all(*model_, states, tokens().subspan(i, 1)));
+  }
+  EXPECT_EQ(got, whole());
+}
+
+TEST_P(Logits, ChunksAreWhole) {
+  SequenceState states = model_->make_states({});
+  std::vector<float> got;
+  for (size_t at = 0, n = 1; at < tokens().size(); at += n, n = n * 2 + 1) {
+    const size_t count = std::min(n, tokens().size() - at);
+    append(got, run_all(*model_, states, tokens().subspan(at, count)));
+  }
+  EXPECT_EQ(got, whole());
+}
+
+TEST_P(Logits, TrimmedAndRefilledIsWhole) {
+  SequenceState states = model_->make_states({});
+  std::vector<float> got = run_all(*model_, states, tokens());
+  const size_t kept = 17;
+  for (const auto& state : states) {
+    ASSERT_TRUE(state->trim(static_cast<int>(tokens().size() - kept)));
+  }
+  got.resize(kept * static_cast<size_t>(fixture_.vocabulary));
+  append(got, run_all(*model_, states, tokens().subspan(kept)));
+  EXPECT_EQ(got, whole());
+}
+
+TEST_P(Logits, BatchedIsAlone) {
+  // Three sequences at different places; the middle one is ours.
+  SequenceState before = model_->make_states({});
+  SequenceState ours = model_->make_states({});
+  SequenceState after = model_->make_states({});
+  run_all(*model_, before, tokens().subspan(5, 9));
+  std::vector<float> got = run_all(*model_, ours, tokens().first(11));
+  using enum SequenceInput::Logits;
+  const std::vector<SequenceInput> batch = {
+      {tokens().subspan(3, 1), &before, none},
+      {tokens().subspan(11), &ours, all},
+      {tokens().first(6), &after, last}};
+  std::vector<float> rows = run(*model_, batch);
+  const auto width = static_cast<size_t>(fixture_.vocabulary);
+  ASSERT_EQ(rows.size(), (tokens().size() - 11 + 1) * width);
+  const std::vector<float> other(
+      rows.end() -
+          std::ssize(tokens().first(1)) * static_cast<std::ptrdiff_t>(width),
+      rows.end());
+  rows.resize(rows.size() - width);
+  append(got, rows);
+  const std::vector<float> alone = whole();
+  EXPECT_EQ(got, alone);
+  // The last row of the third sequence is row 5 of ours.
+  EXPECT_TRUE(std::equal(
+      other.begin(), other.end(), alone.begin() + 5 * std::ssize(other)));
+}
+
+TEST_P(Logits, NoRowsAskedGivesOneHiddenRow) {
+  SequenceState states = model_->make_states({});
+  const SequenceInput input{
+      tokens().first(20), &states, SequenceInput::Logits::none};
+  const std::vector<float> hidden = run(*model_, {&input, 1});
+  EXPECT_EQ(hidden.size(), static_cast<size_t>(model_->info().hidden));
+  EXPECT_EQ(states.front()->length(), 20);
+  const std::vector<float> rest =
+      run_all(*model_, states, tokens().subspan(20));
+  const std::vector<float> all = whole();
+  EXPECT_TRUE(
+      std::equal(rest.begin(), rest.end(), all.end() - std::ssize(rest)));
+}
+
+// MLX's CPU products are a reference implementation (docs/decisions): none of
+// them may hide in a forward pass that runs on our kernels.
+TEST_P(Logits, NoMlxProductInTheGraph) {
+  if (!cpu_kernels_active()) {
+    GTEST_SKIP() << "this build has no CPU kernels";
+  }
+  SequenceState states = model_->make_states({});
+  const SequenceInput input{tokens(), &states, SequenceInput::Logits::all};
+  std::vector<mx::array> open = {model_->forward({&input, 1})};
+  std::set<std::uintptr_t> seen;
+  std::set<std::string> names;
+  while (!open.empty()) {
+    const mx::array next = open.back();
+    open.pop_back();
+    if (!next.has_primitive() || !seen.insert(next.id()).second) {
+      continue;
+    }
+    names.insert(next.primitive().name());
+    for (const mx::array& from : next.inputs()) {
+      open.push_back(from);
+    }
+  }
+  EXPECT_GE(seen.size(), 10u);
+  for (const char* wrong :
+       {"Matmul",
+        "AddMM",
+        "QuantizedMatmul",
+        "GatherMM",
+        "GatherQMM",
+        "BlockMaskedMM",
+        "SegmentedMM",
+        "QQMatmul"}) {
+    EXPECT_FALSE(names.contains(wrong)) << wrong;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fixtures, Logits, testing::ValuesIn(fixture_names()), [](const auto& info) {
+      return info.param;
+    });
+
+TEST(Models, FixturesAreAllThere) {
+  EXPECT_GE(fixture_names().size(), 16u);
+}
+
+TEST(Models, InfoSaysWhatTheFilesSay) {
+  mx::set_default_device(mx::Device::cpu);
+  const auto model = load_model(fixture_folder("llama_gguf"));
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->info().architecture, "llama");
+  EXPECT_EQ(model->info().vocabulary, 96);
+  EXPECT_EQ(model->info().context_length, 512);
+  EXPECT_EQ(model->info().layers, 2);
+  EXPECT_EQ(model->info().end_tokens, std::vector<int32_t>{1});
+  const auto quantised = load_model(fixture_folder("llama_mixed"));
+  ASSERT_NE(quantised, nullptr);
+  EXPECT_EQ(quantised->info().end_tokens, (std::vector<int32_t>{1, 2}));
+  EXPECT_EQ(quantised->info().parameters, model->info().parameters);
+}
+
+TEST(Models, TokenOutsideTheVocabularyThrows) {
+  mx::set_default_device(mx::Device::cpu);
+  const auto model = load_model(fixture_folder("llama_gguf"));
+  ASSERT_NE(model, nullptr);
+  SequenceState states = model->make_states({});
+  const std::vector<int32_t> ids = {96};
+  const SequenceInput input{ids, &states, SequenceInput::Logits::last};
+  EXPECT_THROW(model->forward({&input, 1}), std::invalid_argument);
+  EXPECT_EQ(states.front()->length(), 0);
+}
+
+}  // namespace
+}  // namespace rapid
