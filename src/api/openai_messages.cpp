@@ -116,7 +116,7 @@ Result<chat::Message> read_message(const Json& json, const std::string& path) {
   if (std::ranges::find(kRoles, message.role) == kRoles.end()) {
     return wrong_field(
         fields.path("role"),
-        fmt::format("one of {}", fmt::join(kRoles, " ")),
+        "system, developer, user, assistant or tool",
         *fields.find("role"));
   }
   if (const Json* content = fields.find("content")) {

@@ -223,7 +223,10 @@ Connection::Refusal Connection::check(
          fmt::format("nothing answers to {} {}", method, path),
          "GET / lists the endpoints"}};
   }
-  std::string allow = fmt::format("{}", fmt::join(match.allowed, ", "));
+  std::string allow;
+  for (const std::string& one : match.allowed) {
+    allow += (allow.empty() ? "" : ", ") + one;
+  }
   if (method == "OPTIONS") {
     return {204, {}, {{"allow", allow + ", OPTIONS"}}};
   }

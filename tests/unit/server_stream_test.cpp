@@ -41,6 +41,7 @@ TEST_F(ServerTest, CommentsWhileSilent) {
   EXPECT_TRUE(client.read_until(": keepalive\n\n"));
   client.text.clear();
   EXPECT_TRUE(client.read_until(": keepalive\n\n"));
+  ASSERT_TRUE(wait_held(1));
   held[0]->event("late");
   held[0]->end_events();
   EXPECT_TRUE(client.read_until("data: late\n\n"));
