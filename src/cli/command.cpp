@@ -158,13 +158,15 @@ std::string overview(const CommandTable& table) {
     }
     out += fmt::format("  {:<9}{}\n", command.name, command.summary);
   }
-  out += with_model(
+  // Generic on purpose: reading the catalogue would be a tenth of the time.
+  out +=
       "\nQuick start\n"
-      "  rapid-mlx serve                 fetch {model}, serve it on port 8000\n"
+      "  rapid-mlx serve                 fetch a small model, serve it on "
+      "8000\n"
       "  rapid-mlx chat                  talk to it here; Ctrl-D leaves\n"
       "  rapid-mlx models                the models known by a short name\n"
       "  rapid-mlx chat ./my-model.gguf  a file, or a folder of safetensors\n"
-      "  rapid-mlx bench {model}    how fast is it on this machine?\n");
+      "  rapid-mlx bench                 how fast is it on this machine?\n";
   out += fmt::format(
       "\n`{0} COMMAND --help` shows a command's options. `{0} --version`.\n",
       kProgram);

@@ -21,6 +21,7 @@ import pytest
 import conftest
 
 MODEL = os.environ.get("RAPID_MLX_TEST_MODEL", "smollm2-135m")
+STORED_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"  # data/catalogue.json's
 COMMANDS = ["serve", "chat", "pull", "ls", "rm", "models", "bench", "version",
             "help"]
 
@@ -74,7 +75,8 @@ def test_help_is_quick(binary):
         started = time.perf_counter()
         run("--help")
         best = min(best, time.perf_counter() - started)
-    assert best < 0.02, f"{best * 1e3:.1f} ms, python's own cost included"
+    # The goal is 10 ms; this includes what it takes to spawn from python.
+    assert best < 0.02, f"{best * 1e3:.1f} ms"
 
 
 def test_version(binary):
@@ -93,8 +95,8 @@ def test_version(binary):
     (["--nonsense"], ["--nonsense"]),
     (["serve", "--port", "99999"], ["--port"]),
     (["serve", "--device", "tpu"], ["tpu"]),
-    (["bench", "-n", "0"], ["-n"]),
-    (["bench", "-t", "two"], ["-t"]),
+    (["bench", "-n", "0"], ["--generate"]),
+    (["bench", "-t", "two"], ["--threads"]),
     (["pull"], ["MODEL"]),
     (["ls", "extra"], ["extra"]),
     (["help", "sevre"], ["serve"]),
@@ -113,14 +115,15 @@ def test_unknown_model(binary, command, tmp_path):
 
 
 def test_rm_does_not_remove_unasked(model_path, tmp_path):
-    store = tmp_path / "models"
-    store.mkdir()
-    stored = store / "smollm2-135m.gguf"
-    os.symlink(model_path, stored)
+    stored = tmp_path / "models" / "smollm2-135m" / STORED_NAME
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(model_path.read_bytes())
     home = {"RAPID_MLX_HOME": str(tmp_path)}
-    done = run("rm", "smollm2-135m", text="y\n", env=home)
-    assert done.returncode in (1, 2)
-    assert stored.exists() and model_path.exists()
+    assert_error(run("rm", "smollm2-135m", text="y\n", env=home), 2, "-y")
+    assert stored.exists()
+    done = run("rm", "smollm2-135m", "-y", env=home)
+    assert done.returncode == 0, done.stderr
+    assert "98.4 MB" in done.stdout and not stored.exists()
 
 
 def test_ls(model_path, tmp_path):
