@@ -111,21 +111,22 @@ class AnswerPrinter {
 
 class Conversation {
  public:
-  Conversation(const ChatOptions& options, Front& front, bool terminal)
-      : options_(options), front_(front), terminal_(terminal) {}
+  Conversation(const ChatOptions& options, Front& front)
+      : options_(options), front_(front) {}
 
   // The interrupt thread calls this.
   void wake() { events_.push(std::nullopt); }
 
   Result<ChatAnswer> ask(
-      const std::vector<chat::Message>& messages, Interrupts& interrupts) {
+      const std::vector<chat::Message>& messages,
+      const Interrupts& interrupts,
+      bool terminal) {
     chat::Request request;
     request.messages = messages;
     request.sampling = options_.sampling.sampling();
     if (options_.max_tokens > 0) {
       request.max_tokens = options_.max_tokens;
     }
-    interrupts.reset();
     while (events_.try_pop()) {
     }
     RAPID_TRY(
@@ -133,15 +134,17 @@ class Conversation {
         front_.submit(request, [this](const chat::Event& event) {
           events_.push(event);
         }));
-    AnswerPrinter printer(terminal_);
+    AnswerPrinter printer(terminal);
+    // The count, not the wake-up, says whether to stop: Ctrl-C may have come
+    // before the queue was emptied.
     while (!printer.ended()) {
-      const auto item = events_.pop();
-      if (*item) {
-        printer.on(**item);
-      } else if (interrupts.count() > 0) {
+      if (interrupts.count() > 0) {
         front_.cancel(ticket);
         printer.answer.interrupted = true;
         break;
+      }
+      if (const auto item = events_.pop(); *item) {
+        printer.on(**item);
       }
     }
     printer.end_line();
@@ -154,7 +157,6 @@ class Conversation {
  private:
   const ChatOptions& options_;
   Front& front_;
-  bool terminal_;
   Queue<std::optional<chat::Event>> events_;  // none = Ctrl-C
 };
 
@@ -172,15 +174,15 @@ void greet(const ModelPlace& place, const EngineInfo& info) {
 // Reads and answers until the end; false when the last question failed or a
 // signal ended a piped chat.
 bool talk(const ChatOptions& options, const ModelPlace& place, Front& front) {
-  const auto reader = make_line_reader("> ", home_dir() / "chat_history");
-  const bool terminal = reader->interactive();
-  Conversation conversation(options, front, terminal);
+  Conversation conversation(options, front);
   // SIGTERM keeps its meaning: nothing here needs more than to end.
   Interrupts interrupts(
       Interrupts::Watch::interrupt, [&] { conversation.wake(); });
+  const auto reader = make_line_reader("> ", home_dir() / "chat_history");
+  const bool terminal = reader->interactive();
   ChatSession session(
       [&](const auto& messages) {
-        return conversation.ask(messages, interrupts);
+        return conversation.ask(messages, interrupts, terminal);
       },
       stdout,
       stderr,
@@ -192,6 +194,9 @@ bool talk(const ChatOptions& options, const ModelPlace& place, Front& front) {
   }
   bool interrupted_once = false;
   for (;;) {
+    if (terminal) {
+      interrupts.reset();
+    }
     const InputLine line = reader->read();
     if (line.kind == InputLine::Kind::end) {
       return terminal || !session.failed();

@@ -71,6 +71,8 @@ class TerminalReader : public LineReader {
     ::el_set(edit_, EL_SIGNAL, 1);  // puts the terminal back on SIGTERM
     ::el_set(edit_, EL_HIST, ::history, history_);
     ::el_set(edit_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+    // Ctrl-D typed while nobody reads comes as a zero byte.
+    ::el_set(edit_, EL_BIND, "^@", "em-delete-or-list", nullptr);
     // Ctrl-C comes as a key while a line is edited: no signal can be lost
     // between two reads.
     ::el_set(edit_, EL_SETTY, "-d", "-isig", nullptr);
@@ -86,6 +88,8 @@ class TerminalReader : public LineReader {
   InputLine read() override {
     interrupted_ = false;
     int count = 0;
+    // Before the prompt shows: the library itself would do it after.
+    ::el_set(edit_, EL_PREP_TERM, 1);
     const char* line = ::el_gets(edit_, &count);
     if (interrupted_) {
       std::fputs("^C\n", stdout);

@@ -263,6 +263,7 @@ def test_terminal_chat_and_its_history(terminal):
 
 def test_ctrl_c_stops_an_answer_then_twice_leaves(terminal):
     terminal.send("Write a very long story about the sea.\r")
+    terminal.wait_for("sea.")
     terminal.wait_for(" the ")
     terminal.send("\x03")
     terminal.wait_for("[stopped]", 10)
@@ -271,6 +272,18 @@ def test_ctrl_c_stops_an_answer_then_twice_leaves(terminal):
     terminal.wait_for("Ctrl-C again leaves")
     terminal.wait_for("> ")
     terminal.send("\x03")
+    assert terminal.exit_code() == 0
+
+
+@pytest.mark.parametrize("delay", [0.01, 0.03, 0.1])
+def test_an_early_ctrl_c_is_not_lost(terminal, delay):
+    terminal.send("Write a very long story about the sea.\r")
+    terminal.wait_for("sea.\r\n")  # the line was taken
+    time.sleep(delay)
+    terminal.send("\x03")
+    terminal.wait_for("[stopped]", 10)
+    terminal.wait_for("> ")
+    terminal.send("\x04")
     assert terminal.exit_code() == 0
 
 
