@@ -56,7 +56,7 @@ TEST_F(ServerTest, LeavingDuringSilenceIsNoticed) {
     client.send(post(path, ""));
     ASSERT_TRUE(wait_held(1));
     client.close();
-    EXPECT_TRUE(wait_left(1, 1.0)) << path;
+    EXPECT_TRUE(wait_left(1, 3.0)) << path;
     held[0]->event("into the void");
     held[0]->end_events();
     EXPECT_EQ(left, 1);
@@ -69,7 +69,7 @@ TEST_F(ServerTest, LeavingBehindAPipelinedRequestIsNoticed) {
   client.send(post("/open", "") + get("/hello"));
   ASSERT_TRUE(wait_held(1));
   client.close();
-  EXPECT_TRUE(wait_left(1, 1.0));
+  EXPECT_TRUE(wait_left(1, 3.0));
 }
 
 TEST_F(ServerTest, HalfClosedClientsGetTheirReply) {
@@ -131,7 +131,7 @@ TEST_F(ServerTest, FortyStreamsAndHealthAnswers) {
   Client hello(server->port());
   const double begun = now_seconds();
   EXPECT_TRUE(hello.ask(get("/hello?1")).ends_with("hello 1"));
-  EXPECT_LT(now_seconds() - begun, 2);
+  EXPECT_LT(now_seconds() - begun, 8);
   tokens.join();
   for (auto& stream : held) {
     stream->end_events();
@@ -156,13 +156,13 @@ TEST_F(ServerTest, StopLetsOpenRequestsFinish) {
   held[0]->event("first");
   ASSERT_TRUE(client.read_until("first"));
   server->stop();
-  EXPECT_TRUE(idle.read_to_end(2)) << "idle connections close at once";
+  EXPECT_TRUE(idle.read_to_end(8)) << "idle connections close at once";
   held[0]->event("last");
   held[0]->end_events();
   EXPECT_TRUE(client.read_until("last"));
   const double begun = now_seconds();
   server->wait();
-  EXPECT_LT(now_seconds() - begun, 3);
+  EXPECT_LT(now_seconds() - begun, 8);
   EXPECT_EQ(left, 0);
   EXPECT_FALSE(Client(server->port()).connected());
 }
@@ -176,7 +176,7 @@ TEST_F(ServerTest, StopEndsWhatDoesNotFinish) {
   server->stop();
   server->stop();
   server->wait();
-  EXPECT_LT(now_seconds() - begun, 3);
+  EXPECT_LT(now_seconds() - begun, 8);
   server.reset();
   EXPECT_EQ(left, 1);
   held[0]->event("after the end");
