@@ -123,7 +123,8 @@ def safetensors_files():
         "cut_in_data": full[:-7],
         "size": b"\xff" * 8 + full[8:], "size_zero": b"\0" * 8 + full[8:],
         "not_json": safetensors(b"{'t': 1}"), "array": safetensors([1]),
-        "deep": safetensors(b"[" * 4000), "not_utf8": safetensors(b'{"\xff":1}'),
+        "deep": safetensors(b"[" * 4000),
+        "not_utf8": safetensors(b'{"\xff":1}'),
         "entry": safetensors({"t": 3}), "metadata": safetensors(
             {"__metadata__": {"a": [1]}}),
         "dtype": safetensors({"t": entry("F8_E4M3", (4,))}, four),

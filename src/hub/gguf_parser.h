@@ -2,7 +2,10 @@
 // then tensor infos, then places the tensors in the data section.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <string>
@@ -48,5 +51,17 @@ class GgufParser {
   uint64_t alignment_ = 32;
   std::shared_ptr<GgufFile> out_;
 };
+
+template <typename T>
+Result<T> GgufParser::read(const std::string& field) {
+  if (left() < sizeof(T)) {
+    return corrupt(fmt::format(
+        "the file ends at byte {} inside {}", bytes_.size(), field));
+  }
+  T value;
+  std::memcpy(&value, bytes_.data() + at_, sizeof(T));
+  at_ += sizeof(T);
+  return value;
+}
 
 }  // namespace rapid

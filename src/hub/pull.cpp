@@ -136,7 +136,7 @@ Status install_folder(const fs::path& from, const fs::path& to) {
   for (const auto& entry : fs::directory_iterator(from, failed)) {
     files.push_back(entry.path());
   }
-  std::ranges::stable_sort(files, {}, [](const fs::path& path) {
+  std::ranges::sort(files, {}, [](const fs::path& path) {
     return path.extension() == ".safetensors" || path.extension() == ".gguf";
   });
   for (const fs::path& file : files) {

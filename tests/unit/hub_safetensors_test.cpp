@@ -128,7 +128,8 @@ TEST(SafetensorsFolder, ReadsShardsByIndex) {
   folder.write("other.safetensors", shard("a"));
   folder.write(
       "model.safetensors.index.json",
-      R"({"weight_map":{"a":"model-1.safetensors","b":"model-2.safetensors"}})");
+      R"({"weight_map":{"a":"model-1.safetensors",
+                         "b":"model-2.safetensors"}})");
   auto tensors = open_safetensors_folder(folder.path().string());
   ASSERT_TRUE(tensors) << tensors.error().what;
   ASSERT_EQ(tensors->size(), 2u);
