@@ -1,9 +1,9 @@
-/* The C border of the Rust library: tokenizers and chat templates.
- *
- * Bytes are borrowed, buffers are owned and go back to rapid_*_free. Strings
- * need no terminator. A call that fails fills *error (kind != 0, message to be
- * freed) and returns null or an empty buffer; *error is untouched otherwise.
- * No panic crosses. Handles are immutable: any thread may use them. */
+// The C border of the Rust library: tokenizers and chat templates.
+//
+// Bytes are borrowed, buffers are owned and go back to rapid_*_free. Strings
+// need no terminator. A call that fails fills *error (kind != 0, message to be
+// freed) and returns null or an empty buffer; *error is untouched otherwise.
+// No panic crosses. Handles are immutable: any thread may use them.
 #pragma once
 
 #include <stdbool.h>
@@ -55,7 +55,7 @@ void rapid_bytes_free(rapid_buffer bytes);
 void rapid_ids_free(rapid_ids ids);
 void rapid_spans_free(rapid_spans spans);
 
-/* Tokenizer. */
+// Tokenizer.
 typedef struct rapid_tokenizer rapid_tokenizer;
 
 typedef struct {
@@ -69,7 +69,7 @@ typedef struct {
   size_t kind_count;
   const rapid_bytes* merges;
   size_t merge_count;
-  int32_t bos; /* -1 = none, as all ids here */
+  int32_t bos;  // -1 = none, as all ids here
   int32_t eos;
   int32_t eot;
   int32_t eom;
@@ -82,7 +82,7 @@ typedef struct {
 enum { RAPID_TOKEN_SPECIAL = 1, RAPID_TOKEN_PRESENT = 2 };
 
 typedef struct {
-  rapid_bytes name; /* borrowed from the tokenizer */
+  rapid_bytes name;  // borrowed from the tokenizer
   rapid_bytes bytes;
   uint8_t flags;
 } rapid_token;
@@ -92,7 +92,7 @@ typedef struct {
   int32_t bos;
   int32_t eos;
   bool strip_leading_space;
-  const uint32_t* end_tokens; /* borrowed from the tokenizer */
+  const uint32_t* end_tokens;  // borrowed from the tokenizer
   size_t end_token_count;
 } rapid_tokenizer_info_t;
 
@@ -114,19 +114,19 @@ int32_t rapid_tokenizer_token_id(
     const rapid_tokenizer* tokenizer, rapid_bytes name);
 rapid_tokenizer_info_t rapid_tokenizer_info(const rapid_tokenizer* tokenizer);
 
-/* Chat template. */
+// Chat template.
 typedef struct rapid_template rapid_template;
 
-/* Writes the local time in strftime's `format` to `out`; returns its length,
- * at most `capacity`. */
+// Writes the local time in strftime's `format` to `out`; returns its length,
+// at most `capacity`.
 typedef size_t (*rapid_clock)(
     rapid_bytes format, uint8_t* out, size_t capacity);
 
 rapid_template* rapid_template_compile(
     rapid_bytes source, rapid_clock clock, rapid_error* error);
 void rapid_template_free(rapid_template* chat);
-/* `context`: one JSON object, the template's variables. What stems from its
- * messages, tools and documents comes back in *user_spans (to be freed). */
+// `context`: one JSON object, the template's variables. What stems from its
+// messages, tools and documents comes back in *user_spans (to be freed).
 rapid_buffer rapid_template_render(
     const rapid_template* chat,
     rapid_bytes context,

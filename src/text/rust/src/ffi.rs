@@ -87,10 +87,24 @@ pub fn guard<T>(
     otherwise: T,
     body: impl FnOnce() -> Result<T, Failure>,
 ) -> T {
+    guard_as(INTERNAL, error, otherwise, body)
+}
+
+/// The same; a panic counts as `panicked`. Libraries panic on some broken
+/// files, which is the file's fault.
+pub fn guard_as<T>(
+    panicked: i32,
+    error: *mut CError,
+    otherwise: T,
+    body: impl FnOnce() -> Result<T, Failure>,
+) -> T {
+    // A panic is reported by its error, not on stderr as well.
+    static QUIET: std::sync::Once = std::sync::Once::new();
+    QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     let failure = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(value)) => return value,
         Ok(Err(failure)) => failure,
-        Err(panic) => Failure { kind: INTERNAL, message: panic_text(&*panic) },
+        Err(panic) => Failure { kind: panicked, message: panic_text(&*panic) },
     };
     if !error.is_null() {
         let message = Owned::new(failure.message.into_bytes());

@@ -1,7 +1,7 @@
 //! What Jinja2 in Python does and minijinja does not, or not the same way.
 use std::sync::Arc;
 
-use minijinja::value::{from_args, Kwargs, Rest, Value, ValueKind};
+use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State};
 
 use crate::python::{self, JsonStyle};
@@ -48,16 +48,26 @@ fn write_value(
     .map_err(Error::from)
 }
 
-fn to_json(value: Value, args: Rest<Value>) -> Result<Value, Error> {
-    let (values, kwargs): (&[Value], Kwargs) = from_args(&args)?;
-    let option = |at: usize, name: &str| -> Result<Value, Error> {
-        match values.get(at) {
-            Some(value) => Ok(value.clone()),
-            None => Ok(kwargs.get::<Option<Value>>(name)?.unwrap_or_default()),
-        }
-    };
-    let ascii = option(0, "ensure_ascii")?.is_true();
-    let indent = match option(1, "indent")? {
+fn option(
+    given: Option<Value>,
+    kwargs: &Kwargs,
+    name: &str,
+) -> Result<Value, Error> {
+    match given {
+        Some(value) => Ok(value),
+        None => Ok(kwargs.get::<Option<Value>>(name)?.unwrap_or_default()),
+    }
+}
+
+fn to_json(
+    value: Value,
+    ascii: Option<Value>,
+    indent: Option<Value>,
+    separators: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let ascii = option(ascii, &kwargs, "ensure_ascii")?.is_true();
+    let indent = match option(indent, &kwargs, "indent")? {
         value if value.is_none() || value.is_undefined() => None,
         value => Some(match value.as_str() {
             Some(text) => text.to_string(),
@@ -67,7 +77,7 @@ fn to_json(value: Value, args: Rest<Value>) -> Result<Value, Error> {
             }
         }),
     };
-    let (item, key) = match option(2, "separators")? {
+    let (item, key) = match option(separators, &kwargs, "separators")? {
         value if value.is_none() || value.is_undefined() => {
             let item = if indent.is_some() { "," } else { ", " };
             (item.to_string(), ": ".to_string())
@@ -77,7 +87,7 @@ fn to_json(value: Value, args: Rest<Value>) -> Result<Value, Error> {
             python::str(&value.get_item_by_index(1)?),
         ),
     };
-    let sort_keys = option(3, "sort_keys")?.is_true();
+    let sort_keys = option(None, &kwargs, "sort_keys")?.is_true();
     kwargs.assert_all_used()?;
     let style = JsonStyle { ascii, indent, item, key, sort_keys };
     let mut out = String::new();
@@ -93,15 +103,14 @@ fn trim(value: Value, chars: Option<Value>) -> String {
     }
 }
 
-fn indent(value: Value, args: Rest<Value>) -> Result<String, Error> {
-    let (values, kwargs): (&[Value], Kwargs) = from_args(&args)?;
-    let option = |at: usize, name: &str| -> Result<Value, Error> {
-        match values.get(at) {
-            Some(value) => Ok(value.clone()),
-            None => Ok(kwargs.get::<Option<Value>>(name)?.unwrap_or_default()),
-        }
-    };
-    let width = option(0, "width")?;
+fn indent(
+    value: Value,
+    width: Option<Value>,
+    first: Option<Value>,
+    blank: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<String, Error> {
+    let width = option(width, &kwargs, "width")?;
     let margin = match (width.kind(), width.as_str()) {
         (_, Some(text)) => text.to_string(),
         (ValueKind::Undefined, _) => "    ".to_string(),
@@ -113,8 +122,8 @@ fn indent(value: Value, args: Rest<Value>) -> Result<String, Error> {
             " ".repeat(width)
         }
     };
-    let first = option(1, "first")?.is_true();
-    let blank = option(2, "blank")?.is_true();
+    let first = option(first, &kwargs, "first")?.is_true();
+    let blank = option(blank, &kwargs, "blank")?.is_true();
     kwargs.assert_all_used()?;
     // Jinja2 adds a newline first, so that splitlines keeps the last one.
     let text = python::str(&value) + "\n";

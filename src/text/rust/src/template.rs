@@ -10,7 +10,7 @@ use crate::align::{self, Leaf, Leaves};
 use crate::filters::{self, Clock, RAISED};
 
 const NAME: &str = "chat";
-const FUEL: u64 = 20_000_000;
+const FUEL: u64 = 8_000_000;
 const RECURSION: usize = 120;
 /// More renders than this to find the user's text are not worth it.
 const RENDERS: usize = 200;

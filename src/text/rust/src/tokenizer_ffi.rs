@@ -1,7 +1,7 @@
 //! The C ABI of the tokenizer.
 use crate::build::{self, Vocabulary};
 use crate::ffi::{
-    fail, guard, slice, Bytes, CError, Failure, Owned, CORRUPT, INVALID,
+    fail, guard, guard_as, slice, Bytes, CError, Failure, Owned, CORRUPT, INVALID,
 };
 use crate::tokenizer::{Span, Tokenizer};
 
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn rapid_tokenizer_from_json(
     config: Bytes,
     error: *mut CError,
 ) -> *mut Tokenizer {
-    guard(error, std::ptr::null_mut(), || {
+    guard_as(CORRUPT, error, std::ptr::null_mut(), || {
         build::from_json(json.get(), config.get()).map(boxed)
     })
 }
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn rapid_tokenizer_from_vocabulary(
     vocabulary: *const CVocabulary,
     error: *mut CError,
 ) -> *mut Tokenizer {
-    guard(error, std::ptr::null_mut(), || {
+    guard_as(CORRUPT, error, std::ptr::null_mut(), || {
         let from = &*vocabulary;
         let vocabulary = Vocabulary {
             model: text(from.model, "the tokenizer model")?,
