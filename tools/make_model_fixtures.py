@@ -86,7 +86,8 @@ def write_folder(folder, model, tensors, changes):
     config["model_type"] = model.config.model_type
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     (folder / "tokenizer.json").write_text("{}\n")
-    mx.save_safetensors(str(folder / "model.safetensors"), tensors)
+    mx.save_safetensors(str(folder / "model.safetensors"), tensors,
+                        {"format": "mlx"})
 
 
 def plain(folder, model, dtype, changes=None):
@@ -196,7 +197,7 @@ MIXED = {"model.embed_tokens": affine(8, 32), "lm_head": False,
 FIXTURES = {
     "llama_f32": lambda d: plain(
         d, make("llama", rope_parameters=LLAMA3, attention_bias=True,
-                num_hidden_layers=1), "f32"),
+                num_hidden_layers=1, intermediate_size=64), "f32"),
     "qwen2_bf16": lambda d: plain(
         d, make("qwen2", tie_word_embeddings=True, num_hidden_layers=1),
         "bf16"),
@@ -208,7 +209,8 @@ FIXTURES = {
         d, make("llama", **WIDE), affine(4, 128)),
     "llama_affine5": lambda d: quantised(d, make("llama"), affine(5, 32)),
     "qwen2_affine6": lambda d: quantised(
-        d, make("qwen2", **WIDE), affine(6, 64)),
+        d, make("qwen2", **{**WIDE, "intermediate_size": 64}),
+        affine(6, 64)),
     "gemma3_affine8": lambda d: quantised(
         d, make("gemma3", **{**GEMMA, "intermediate_size": 64}),
         affine(8, 64)),
@@ -227,8 +229,8 @@ FIXTURES = {
         lambda n: "Q5_1" if "ffn" in n else "Q5_0"),
     "gemma3_gguf": lambda d: as_gguf(
         d, make("gemma3", num_hidden_layers=7, sliding_window=8,
-                query_pre_attn_scalar=16, intermediate_size=64),
-        "gemma3", lambda n: "Q8_0" if "ffn" in n else "Q4_1"),
+                query_pre_attn_scalar=16, intermediate_size=32),
+        "gemma3", lambda n: "Q8_0" if "ffn_down" in n else "Q4_1"),
 }
 
 

@@ -67,7 +67,8 @@ Json with_defaults(const Json& config) {
       {"sliding_window", 4096},
       {"eos_token_id", 1}};
   const auto text = config.find("text_config");
-  const Json& source = text != config.end() && text->is_object() ? *text : config;
+  const Json& source =
+      text != config.end() && text->is_object() ? *text : config;
   out.update(source);
   if (&source != &config && config.contains("eos_token_id")) {
     out["eos_token_id"] = config["eos_token_id"];

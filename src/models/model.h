@@ -8,13 +8,13 @@
 //   mx::array logits = model->forward({{.tokens = ids, .states = &states}});
 #pragma once
 
+#include <mlx/mlx.h>
+
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
-
-#include <mlx/mlx.h>
 
 #include "base/result.h"
 #include "hub/model_files.h"
@@ -59,7 +59,6 @@ class Model {
   // for, in order; with R = 0 the last hidden row, to be evaluated for its
   // effect on the states.
   virtual mx::array forward(std::span<const SequenceInput> batch) = 0;
-
 };
 
 struct LoadOptions {

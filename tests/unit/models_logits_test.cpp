@@ -72,6 +72,29 @@ TEST_P(Logits, ChunksAreWhole) {
   EXPECT_EQ(got, whole());
 }
 
+// Over the borders of pages, and past what sliding layers keep.
+TEST_P(Logits, ChunksAcrossPagesAreWhole) {
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 4; ++i) {
+    ids.insert(ids.end(), tokens().begin(), tokens().end());
+  }
+  const std::span<const int32_t> all(ids);
+  SequenceState whole = model_->make_states({});
+  const std::vector<float> want = run_all(*model_, whole, all);
+  SequenceState states = model_->make_states({});
+  std::vector<float> got = run_all(*model_, states, all.first(60));
+  for (size_t i = 60; i < 68; ++i) {
+    append(got, run_all(*model_, states, all.subspan(i, 1)));
+  }
+  append(got, run_all(*model_, states, all.subspan(68, 71)));
+  for (const auto& state : states) {
+    ASSERT_TRUE(state->trim(2));
+  }
+  got.resize(137 * static_cast<size_t>(fixture_.vocabulary));
+  append(got, run_all(*model_, states, all.subspan(137)));
+  EXPECT_EQ(got, want);
+}
+
 TEST_P(Logits, TrimmedAndRefilledIsWhole) {
   SequenceState states = model_->make_states({});
   std::vector<float> got = run_all(*model_, states, tokens());
