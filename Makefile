@@ -6,6 +6,10 @@ TEST_MODELS = smollm2-135m qwen2.5-coder-0.5b gemma3-270m
 BIN = build/release/bin/rapid-mlx
 FUZZ_SECONDS ?= 600
 PYTHON_REF ?= python3
+# A precompiled header is only cached when ccache may ignore time macros; with
+# a base directory one clone finds what another compiled.
+export CCACHE_SLOPPINESS = pch_defines,time_macros,include_file_mtime
+export CCACHE_BASEDIR = $(CURDIR)
 
 .PHONY: help setup setup-tests build serve test lint unit blackbox models \
   asan tsan fuzz fuzz-build parity format tidy clean

@@ -126,6 +126,8 @@ Status read_openai_sampling(const Fields& fields, chat::Request& request) {
   request.choices = static_cast<int>(choices.value_or(1));
   RAPID_CHECK(read_max_tokens(fields, request));
   RAPID_TRY(request.stop, fields.strings("stop"));
+  RAPID_TRY(const auto use_cache, fields.boolean("cache"));
+  request.use_cache = use_cache.value_or(true);
   RAPID_TRY(const auto ignore_end, fields.boolean("ignore_eos"));
   request.ignore_end = ignore_end.value_or(false);
   return refuse_unserved(fields);

@@ -1,14 +1,13 @@
 #include "base/mapped_file.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
-
-#include <fmt/format.h>
 
 namespace rapid {
 
@@ -47,8 +46,8 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(
   if (data == MAP_FAILED) {
     return io_error(path, code);
   }
-  return std::shared_ptr<const MappedFile>(new MappedFile(
-      path, {static_cast<const std::byte*>(data), size}));
+  return std::shared_ptr<const MappedFile>(
+      new MappedFile(path, {static_cast<const std::byte*>(data), size}));
 }
 
 MappedFile::~MappedFile() {

@@ -26,7 +26,7 @@ size_t current_rss_bytes() {
 
 size_t total_memory_bytes() {
   return static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) *
-      static_cast<size_t>(sysconf(_SC_PAGESIZE));
+         static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace rapid

@@ -85,8 +85,8 @@ using Status = Result<void>;
 #define RAPID_TRY(lhs, expr) \
   RAPID_TRY_(RAPID_CONCAT(result_, __LINE__), lhs, expr)
 
-#define RAPID_CHECK(expr)                                           \
-  if (auto RAPID_CONCAT(status_, __LINE__) = (expr);                \
-      !RAPID_CONCAT(status_, __LINE__)) {                           \
-    return RAPID_CONCAT(status_, __LINE__).error();                 \
+#define RAPID_CHECK(expr)                            \
+  if (auto RAPID_CONCAT(status_, __LINE__) = (expr); \
+      !RAPID_CONCAT(status_, __LINE__)) {            \
+    return RAPID_CONCAT(status_, __LINE__).error();  \
   }

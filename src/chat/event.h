@@ -27,10 +27,10 @@ struct TokenLogprob {
     float logprob = 0;
   };
   int32_t id = 0;
-  std::string text;               // "bytes:\xNN..." when not UTF-8
-  std::string bytes;              // the exact bytes
-  std::optional<float> logprob;   // none for the first prompt token
-  std::vector<Alternative> top;   // best first
+  std::string text;              // "bytes:\xNN..." when not UTF-8
+  std::string bytes;             // the exact bytes
+  std::optional<float> logprob;  // none for the first prompt token
+  std::vector<Alternative> top;  // best first
 };
 
 // The request was accepted and tokenised.

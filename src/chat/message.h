@@ -10,7 +10,7 @@
 namespace rapid::chat {
 
 struct ToolCall {
-  std::string id;         // as the client knows it
+  std::string id;  // as the client knows it
   std::string name;
   std::string arguments;  // a JSON object as text, byte for byte
 };

@@ -292,6 +292,7 @@ GenerateRequest Front::Impl::engine_request(
   const int room =
       engine->info().context_length - static_cast<int>(prompt.ids.size());
   out.max_tokens = request.max_tokens.value_or(room);
+  out.use_cache = request.use_cache;
   out.may_shorten = !request.max_tokens.has_value();
   if (!request.ignore_end) {
     out.end_tokens = model->end_tokens;

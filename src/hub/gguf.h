@@ -40,9 +40,7 @@ class GgufFile {
   static Result<std::shared_ptr<const GgufFile>> parse(
       std::span<const std::byte> bytes);
 
-  const std::map<std::string, GgufValue>& metadata() const {
-    return metadata_;
-  }
+  const std::map<std::string, GgufValue>& metadata() const { return metadata_; }
   const std::vector<TensorView>& tensors() const { return tensors_; }
 
   std::string architecture() const;  // general.architecture, "" if absent

@@ -28,10 +28,10 @@ struct ModelFiles {
 
   Container container = Container::gguf;
   std::string path;
-  std::string architecture;         // general.architecture or model_type
-  Json config;                      // config.json; null for GGUF
-  Json generation_config;           // generation_config.json or null
-  QuantConfig quantisation;         // safetensors only
+  std::string architecture;              // general.architecture or model_type
+  Json config;                           // config.json; null for GGUF
+  Json generation_config;                // generation_config.json or null
+  QuantConfig quantisation;              // safetensors only
   std::shared_ptr<const GgufFile> gguf;  // GGUF only
   std::vector<TensorView> tensors;
 

@@ -26,10 +26,10 @@ struct StoredModel {
 };
 
 struct PullProgress {
-  std::string what;        // file or wheel
-  std::string source;      // where from
-  uint64_t done = 0;       // bytes
-  uint64_t total = 0;      // 0 = unknown
+  std::string what;    // file or wheel
+  std::string source;  // where from
+  uint64_t done = 0;   // bytes
+  uint64_t total = 0;  // 0 = unknown
 };
 
 struct PullHooks {

@@ -9,10 +9,28 @@
 namespace rapid {
 
 enum class TensorType : uint8_t {
-  f32, f16, bf16,
-  i8, i16, i32, i64, u8, u16, u32, u64, boolean,  // safetensors only
-  q4_0, q4_1, q5_0, q5_1, q8_0,
-  q2_k, q3_k, q4_k, q5_k, q6_k,
+  f32,
+  f16,
+  bf16,
+  i8,
+  i16,
+  i32,
+  i64,
+  u8,
+  u16,
+  u32,
+  u64,
+  boolean,  // safetensors only
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
   mxfp4,
 };
 

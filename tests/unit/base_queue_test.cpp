@@ -1,8 +1,8 @@
-#include "base/queue.h"
-
 #include <gtest/gtest.h>
 
 #include <thread>
+
+#include "base/queue.h"
 
 namespace rapid {
 namespace {

@@ -1,6 +1,6 @@
-#include "base/utf8.h"
-
 #include <gtest/gtest.h>
+
+#include "base/utf8.h"
 
 namespace rapid {
 namespace {
@@ -18,8 +18,7 @@ TEST(Utf8, HoldsBackOnlyWhatCanStillBecomeACharacter) {
 
 TEST(Utf8, ReplacesMaximalInvalidSequences) {
   EXPECT_EQ(utf8_replace_invalid("a\xF0\x9F\x98"), "a\xEF\xBF\xBD");
-  EXPECT_EQ(
-      utf8_replace_invalid("\xC0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD");
+  EXPECT_EQ(utf8_replace_invalid("\xC0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD");
   EXPECT_FALSE(utf8_valid("\xED\xA0\x80"));
   EXPECT_TRUE(utf8_valid("gr\xC3\xBC\xC3\x9F"));
 }
