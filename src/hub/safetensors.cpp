@@ -151,6 +151,9 @@ Status check_cover(
 
 Status read_metadata(
     const Json& entry, std::map<std::string, std::string>& out) {
+  if (entry.is_null()) {
+    return {};  // what MLX writes when it has no metadata
+  }
   if (!entry.is_object()) {
     return corrupt("__metadata__ is not an object");
   }

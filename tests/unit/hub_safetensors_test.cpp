@@ -37,6 +37,15 @@ std::string one(const std::string& description, size_t data) {
   return safetensors(R"({"t":)" + description + "}", std::string(data, 'x'));
 }
 
+TEST(Safetensors, TakesTheNullMetadataThatMlxWrites) {
+  const std::string file = safetensors(
+      R"({"__metadata__":null,"a":)" + entry("U8", "[1]", 0, 1) + "}", "x");
+  auto header = parse(file);
+  ASSERT_TRUE(header) << header.error().what;
+  EXPECT_TRUE(header->metadata.empty());
+  EXPECT_EQ(header->tensors.size(), 1u);
+}
+
 TEST(Safetensors, ReadsTensorsAndMetadata) {
   const std::string file = safetensors(
       R"({"__metadata__":{"format":"mlx"},"b":)" +
