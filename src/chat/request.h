@@ -41,7 +41,7 @@ struct Request {
   int choices = 1;                // n
   std::optional<int> max_tokens;  // absent = the rest of the context
   std::vector<std::string> stop;
-  bool use_cache = true;          // false: neither read nor written
+  bool use_cache = true;    // false: neither read nor written
   bool ignore_end = false;  // benches: never stop at an end token
 
   // Logprobs of generated tokens with this many alternatives (0..20).
