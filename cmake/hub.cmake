@@ -1,6 +1,8 @@
 # What src/hub needs beyond its sources: the catalogue compiled in, a zip
 # reader for wheels, and no fused multiply-add where bits are promised.
 include(embed)
+# Headers only: curl_library.cpp loads the library when it is needed.
+target_include_directories(hub PRIVATE ${CURL_INCLUDE_DIRS})
 # pkg-config: Debian's cmake files of libzip also want its command line tools.
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 target_link_libraries(hub PRIVATE PkgConfig::ZIP)

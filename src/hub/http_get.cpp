@@ -1,16 +1,21 @@
 #include "hub/http_get.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cctype>
 #include <memory>
-#include <mutex>
+
+#include "hub/curl_library.h"
 
 namespace rapid {
 
 namespace {
+
+// Only behind http_get's own check that there is a library.
+const CurlLibrary& api() {
+  return *CurlLibrary::get();
+}
 
 constexpr long kConnectSeconds = 15;
 constexpr long kStallSeconds = 30;
@@ -62,7 +67,7 @@ size_t on_header(char* data, size_t size, size_t count, void* user) {
 Status deliver(Transfer& transfer, std::span<const std::byte> bytes) {
   if (!transfer.begun) {
     transfer.begun = true;
-    curl_easy_getinfo(
+    api().easy_getinfo(
         transfer.curl, CURLINFO_RESPONSE_CODE, &transfer.reply.status);
     if (transfer.sink.begin) {
       RAPID_CHECK(transfer.sink.begin(transfer.reply));
@@ -121,41 +126,41 @@ Error http_error(const std::string& url, long status) {
 }
 
 struct CurlFree {
-  void operator()(CURL* curl) const { curl_easy_cleanup(curl); }
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  void operator()(CURL* curl) const { api().easy_cleanup(curl); }
+  void operator()(curl_slist* list) const { api().slist_free_all(list); }
 };
 
 void set_options(CURL* curl, const HttpGet& request, Transfer& transfer) {
   const bool secure = request.url.starts_with("https:");
-  curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "rapid-mlx");
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-  curl_easy_setopt(curl, CURLOPT_MAXREDIRS, 10L);
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(
+  api().easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+  api().easy_setopt(curl, CURLOPT_USERAGENT, "rapid-mlx");
+  api().easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  api().easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+  api().easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
+  api().easy_setopt(curl, CURLOPT_MAXREDIRS, 10L);
+  api().easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  api().easy_setopt(
       curl, CURLOPT_REDIR_PROTOCOLS_STR, secure ? "https" : "http,https");
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kStallSeconds);
+  api().easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
+  api().easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  api().easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, kStallSeconds);
   if (!request.bearer.empty()) {
     // As credentials, not as a header: libcurl keeps these to the first host.
-    curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
-    curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, request.bearer.c_str());
+    api().easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+    api().easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, request.bearer.c_str());
   }
   if (request.resume_from != 0) {
     // As a range, which unlike RESUME_FROM lets a server answer 200.
     const std::string range = fmt::format("{}-", request.resume_from);
-    curl_easy_setopt(curl, CURLOPT_RANGE, range.c_str());
+    api().easy_setopt(curl, CURLOPT_RANGE, range.c_str());
   }
-  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  api().easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+  api().easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+  api().easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
+  api().easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+  api().easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+  api().easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
+  api().easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 }
 
 Status outcome(
@@ -178,7 +183,7 @@ Status outcome(
         fmt::format(
             "cannot fetch {}: {}",
             url,
-            *message ? message : curl_easy_strerror(code)),
+            *message ? message : api().easy_strerror(code)),
         "check the network (HTTPS_PROXY is obeyed) and try again"};
   }
   return {};
@@ -187,10 +192,15 @@ Status outcome(
 }  // namespace
 
 HttpOutcome http_get(const HttpGet& request, const HttpSink& sink) {
-  static std::once_flag once;
-  std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-  std::unique_ptr<CURL, CurlFree> curl(curl_easy_init());
   HttpOutcome out;
+  if (!CurlLibrary::get()) {
+    out.status = Error{
+        ErrorCode::unsupported,
+        "downloads need libcurl, which this machine lacks",
+        "install it (Debian: apt-get install libcurl4)"};
+    return out;
+  }
+  std::unique_ptr<CURL, CurlFree> curl(api().easy_init());
   if (!curl) {
     out.status = Error{ErrorCode::internal, "libcurl did not start"};
     return out;
@@ -198,15 +208,16 @@ HttpOutcome http_get(const HttpGet& request, const HttpSink& sink) {
   Transfer transfer{sink, curl.get(), {}, false, {}, false};
   char message[CURL_ERROR_SIZE] = "";
   set_options(curl.get(), request, transfer);
-  curl_easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, message);
+  api().easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, message);
   std::unique_ptr<curl_slist, CurlFree> headers;
   if (request.resume_from != 0 && !request.if_range.empty()) {
-    headers.reset(curl_slist_append(
+    headers.reset(api().slist_append(
         nullptr, fmt::format("If-Range: {}", request.if_range).c_str()));
-    curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
+    api().easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
   }
-  const CURLcode code = curl_easy_perform(curl.get());
-  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &transfer.reply.status);
+  const CURLcode code = api().easy_perform(curl.get());
+  api().easy_getinfo(
+      curl.get(), CURLINFO_RESPONSE_CODE, &transfer.reply.status);
   out.status = outcome(code, transfer, request.url, message);
   // A sink that refused is final: the same bytes would come again.
   out.transient = !transfer.cancelled && transfer.failure &&
