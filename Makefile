@@ -46,15 +46,15 @@ lint:
 
 ## make asan, tsan   the libraries without MLX and Rust under sanitizers
 asan tsan: setup-tests
-	@cmake --preset $@ > /dev/null && cmake --build --preset $@
-	@ctest --preset $@
+	@tools/sanitize $@
 
 ## make fuzz         every fuzzer for FUZZ_SECONDS
 fuzz: fuzz-build
 	@tools/fuzz $(FUZZ_SECONDS)
 
 fuzz-build: setup-tests
-	@cmake --preset fuzz > /dev/null && cmake --build --preset fuzz
+	@cmake --preset fuzz > /dev/null
+	@cmake --build --preset fuzz --target fuzz_gguf fuzz_safetensors
 
 ## make parity       against transformers in float32 (PYTHON_REF= a python with torch)
 parity: build models
