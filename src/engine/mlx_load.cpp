@@ -4,13 +4,15 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/log.h"
 #include "base/platform.h"
 #include "engine/mlx_engine.h"
 #include "hub/model_files.h"
-#include "kernels/thread_pool.h"
 #include "mlx/backend/cuda/cuda.h"
 #include "mlx/backend/metal/metal.h"
 #include "models/registry.h"
+#include "simd/simd.h"
+#include "simd/thread_pool.h"
 
 namespace rapid {
 namespace {
@@ -59,6 +61,12 @@ Result<DeviceChoice> choose_device(const std::string& wanted) {
 Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options) {
   RAPID_TRY(DeviceChoice device, choose_device(options.device));
   RAPID_TRY(auto files, ModelFiles::open(options.model_path));
+  if (const char* wish = refused_isa_wish()) {
+    spdlog::warn(
+        "RAPID_MLX_ISA={} is not one that this machine runs; using {}",
+        wish,
+        isa_name(active_isa()));
+  }
   ThreadPool::set_global_threads(options.threads);
   EngineSetup setup;
   setup.load = [files, exact = options.exact] {

@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "kernels/cpu_primitive.h"
-#include "kernels/simd.h"
-#include "kernels/thread_pool.h"
+#include "simd/simd.h"
+#include "simd/thread_pool.h"
 
 namespace rapid {
 

@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "kernels/cpu_primitive.h"
-#include "kernels/simd.h"
-#include "kernels/thread_pool.h"
+#include "simd/simd.h"
+#include "simd/thread_pool.h"
 
 namespace rapid {
 

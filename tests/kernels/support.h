@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/simd.h"
-#include "kernels/thread_pool.h"
+#include "simd/simd.h"
+#include "simd/thread_pool.h"
 #include "tensor/weight.h"
 
 namespace rapid::testing {

@@ -41,13 +41,13 @@ class Layers(unittest.TestCase):
 
 
 class Platforms(unittest.TestCase):
-    """Platform #ifdefs only in kernels/*_{cpu,metal,cuda} and base/platform_*."""
+    """Platform #ifdefs only in {kernels,simd}/*_{cpu,metal,cuda} and base/platform_*."""
 
     MACRO = re.compile(
         r"^\s*#\s*(?:if|ifdef|ifndef|elif)\b.*(?:__linux__|__APPLE__|_WIN32|"
         r"__AVX|__x86_64__|__aarch64__|__ARM)", re.M)
     ALLOWED = re.compile(
-        r"src/(kernels/[a-z0-9_]+_(cpu|metal|cuda)\.(cpp|h|inl)|"
+        r"src/((kernels|simd)/[a-z0-9_]+_(cpu|metal|cuda)\.(cpp|h|inl)|"
         r"base/platform_[a-z]+\.cpp)$")
 
     def test_ifdefs(self):

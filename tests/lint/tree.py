@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LAYERS = [
     "cli", "bench", "server", "api", "agents", "mcp", "engine", "formats",
     "chat", "sampling", "cache", "models", "nn", "state", "kernels", "tensor",
-    "hub", "text", "base",
+    "simd", "hub", "text", "base",
 ]
 MLX_LAYERS = {
     "tensor", "kernels", "state", "nn", "models", "cache", "sampling",

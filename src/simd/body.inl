@@ -28,11 +28,11 @@ inline Vec splat(float x) {
   return Vec{} + x;
 }
 
-#include "kernels/simd_expand.inl"
-#include "kernels/simd_packed.inl"
+#include "simd/expand.inl"
+#include "simd/packed.inl"
 // Products and sums over rows.
-#include "kernels/simd_dots.inl"
-#include "kernels/simd_rows.inl"
+#include "simd/dots.inl"
+#include "simd/rows.inl"
 
 constexpr KernelTable kTable = {
     expand, dots, rms_norm, silu, gelu, attend, merge};

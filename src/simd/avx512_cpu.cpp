@@ -1,7 +1,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/simd.h"
+#include "simd/simd.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__)
 
@@ -52,7 +52,7 @@ inline Sixteen widen(Bytes16 q) {
   return {{(Vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32((__m128i)q))}};
 }
 
-#include "kernels/simd_body.inl"
+#include "simd/body.inl"
 
 }  // namespace
 

@@ -1,6 +1,7 @@
-// The inner loops, compiled once per instruction set; one table of functions
-// each. Plain pointers, no MLX, no library templates (an inlined one compiled
-// for AVX-512 could be picked by the linker for everybody).
+// The inner loops of the CPU kernels, compiled once per instruction set; one
+// table of functions each. Plain pointers, no MLX, no library templates (an
+// inlined one compiled for AVX-512 could be picked by the linker for
+// everybody).
 //
 // Every function gives the same bits for a row whatever the other rows are.
 #pragma once
@@ -9,7 +10,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "hub/quant_config.h"
+#include "hub/quant_scheme.h"
 #include "hub/tensor_type.h"
 
 namespace rapid {
@@ -23,6 +24,8 @@ Isa active_isa();
 // For tests; not while a kernel runs. The start value is the strongest one,
 // or RAPID_MLX_ISA=scalar|avx2|avx512.
 void set_isa(Isa isa);
+// RAPID_MLX_ISA's value where this machine cannot run it, else null.
+const char* refused_isa_wish();
 
 // A matrix as its file stores it.
 struct RowSource {

@@ -3,8 +3,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "base/log.h"
-#include "kernels/simd.h"
+#include "simd/simd.h"
 
 namespace rapid {
 
@@ -23,7 +22,8 @@ bool cpu_has(Isa isa) {
       return __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vl");
+             __builtin_cpu_supports("avx512vl") &&
+             __builtin_cpu_supports("avx512vnni");
   }
   return false;
 #else
@@ -42,21 +42,26 @@ const KernelTable* table_of(Isa isa) {
   }
 }
 
+// The known one of that name, else null.
+const Isa* find_isa(const std::vector<Isa>& known, const char* name) {
+  for (const Isa& isa : known) {
+    if (std::string_view(name) == isa_name(isa)) {
+      return &isa;
+    }
+  }
+  return nullptr;
+}
+
+const char* isa_wish() {
+  const char* wish = std::getenv("RAPID_MLX_ISA");
+  return wish && *wish ? wish : nullptr;
+}
+
 Isa start_isa() {
   const std::vector<Isa> known = available_isas();
-  const char* wish = std::getenv("RAPID_MLX_ISA");
-  if (wish && *wish) {
-    for (const Isa isa : known) {
-      if (std::string_view(wish) == isa_name(isa)) {
-        return isa;
-      }
-    }
-    spdlog::warn(
-        "RAPID_MLX_ISA={} is not one that this machine runs; using {}",
-        wish,
-        isa_name(known.back()));
-  }
-  return known.back();
+  const char* wish = isa_wish();
+  const Isa* found = wish ? find_isa(known, wish) : nullptr;
+  return found ? *found : known.back();
 }
 
 std::atomic<Isa>& current() {
@@ -93,6 +98,11 @@ Isa active_isa() {
 
 void set_isa(Isa isa) {
   current() = isa;
+}
+
+const char* refused_isa_wish() {
+  const char* wish = isa_wish();
+  return wish && !find_isa(available_isas(), wish) ? wish : nullptr;
 }
 
 const KernelTable& kernel_table() {

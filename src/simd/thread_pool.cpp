@@ -1,4 +1,4 @@
-#include "kernels/thread_pool.h"
+#include "simd/thread_pool.h"
 
 #include <algorithm>
 #include <atomic>

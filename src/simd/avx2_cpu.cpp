@@ -1,7 +1,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/simd.h"
+#include "simd/simd.h"
 
 #if defined(__AVX2__) && defined(__FMA__)
 
@@ -58,7 +58,7 @@ inline Sixteen widen(Bytes16 q) {
        (Vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high))}};
 }
 
-#include "kernels/simd_body.inl"
+#include "simd/body.inl"
 
 }  // namespace
 

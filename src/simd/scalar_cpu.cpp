@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "hub/dequantise.h"
-#include "kernels/simd.h"
+#include "simd/simd.h"
 
 namespace rapid {
 
@@ -50,7 +50,7 @@ inline Sixteen widen(Bytes16 q) {
   return out;
 }
 
-#include "kernels/simd_body.inl"
+#include "simd/body.inl"
 
 }  // namespace
 
