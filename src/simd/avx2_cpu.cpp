@@ -58,6 +58,55 @@ inline Sixteen widen(Bytes16 q) {
        (Vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high))}};
 }
 
+using Codes = uint8_t __attribute__((vector_size(32)));
+constexpr bool kSignedEights = true;
+constexpr int kPackedRows = 4;
+
+inline Vec half_lanes(const uint8_t* p) {
+  return (Vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
+}
+
+inline IntVec ints_of_bytes(const uint8_t* p) {
+  return (IntVec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p));
+}
+
+inline IntVec ints_of_signed(const uint8_t* p) {
+  return (IntVec)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p));
+}
+
+// 16 in each byte whose bit is set.
+inline Codes fifth_bits_of(const uint8_t* p) {
+  int32_t mask;
+  memcpy(&mask, p, sizeof(mask));
+  const __m256i bytes = _mm256_shuffle_epi8(
+      _mm256_set1_epi32(mask),
+      _mm256_setr_epi64x(
+          0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+  const __m256i bit = _mm256_set1_epi64x(0x8040201008040201);
+  const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
+  return (Codes)_mm256_and_si256(set, _mm256_set1_epi8(16));
+}
+
+inline Codes lookup(Bytes16 table, Codes at) {
+  return (Codes)_mm256_shuffle_epi8(
+      _mm256_broadcastsi128_si256((__m128i)table), (__m256i)at);
+}
+
+// Adds the products of each lane's four codes with the four signed bytes of a.
+// Pairs add up in 16 bits: 63 * 127 * 2 fits; eight-bit codes come signed, and
+// their sign moves over to a (|a| <= 127, so 128 * 127 * 2 fits too).
+template <int Bits>
+inline IntVec dot4(IntVec sum, Codes u, int32_t a) {
+  __m256i codes = (__m256i)u;
+  __m256i x = _mm256_set1_epi32(a);
+  if constexpr (Bits == 8) {
+    x = _mm256_sign_epi8(x, codes);
+    codes = _mm256_abs_epi8(codes);
+  }
+  const __m256i pairs = _mm256_maddubs_epi16(codes, x);
+  return sum + (IntVec)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
 #include "simd/body.inl"
 
 }  // namespace

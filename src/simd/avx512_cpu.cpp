@@ -3,7 +3,7 @@
 
 #include "simd/simd.h"
 
-#if defined(__AVX512F__) && defined(__AVX512BW__)
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
 
 #include <immintrin.h>
 
@@ -50,6 +50,42 @@ struct Sixteen {
 
 inline Sixteen widen(Bytes16 q) {
   return {{(Vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32((__m128i)q))}};
+}
+
+using Codes = uint8_t __attribute__((vector_size(64)));
+constexpr bool kSignedEights = false;
+constexpr int kPackedRows = 8;
+
+inline Vec half_lanes(const uint8_t* p) {
+  return (Vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
+}
+
+inline IntVec ints_of_bytes(const uint8_t* p) {
+  return (IntVec)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p));
+}
+
+inline IntVec ints_of_signed(const uint8_t* p) {
+  return (IntVec)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p));
+}
+
+// 16 in each byte whose bit is set.
+inline Codes fifth_bits_of(const uint8_t* p) {
+  uint64_t mask;
+  memcpy(&mask, p, sizeof(mask));
+  return (Codes)_mm512_maskz_set1_epi8(_cvtu64_mask64(mask), 16);
+}
+
+inline Codes lookup(Bytes16 table, Codes at) {
+  return (Codes)_mm512_shuffle_epi8(
+      _mm512_broadcast_i32x4((__m128i)table), (__m512i)at);
+}
+
+// Adds the products of each lane's four unsigned codes with the four signed
+// bytes of a.
+template <int Bits>
+inline IntVec dot4(IntVec sum, Codes u, int32_t a) {
+  return (IntVec)_mm512_dpbusd_epi32(
+      (__m512i)sum, (__m512i)u, _mm512_set1_epi32(a));
 }
 
 #include "simd/body.inl"

@@ -1,5 +1,7 @@
 // Included inside an anonymous namespace that has set kLanes, kTileRows, Vec,
-// IntVec, fma, sum, half, halves, Bytes16 and widen (16 bytes to floats).
+// IntVec, fma, sum, half, halves, Bytes16 and widen (16 bytes to floats), and
+// for packed panels Codes (4 * kLanes bytes), kSignedEights, kPackedRows,
+// half_lanes, ints_of_bytes, ints_of_signed, fifth_bits_of, lookup and dot4.
 
 inline Vec load(const float* p) {
   Vec v;
@@ -29,10 +31,11 @@ inline Vec splat(float x) {
 }
 
 #include "simd/expand.inl"
-#include "simd/packed.inl"
+#include "simd/mlx_packed.inl"
 // Products and sums over rows.
 #include "simd/dots.inl"
+#include "simd/packed_dots.inl"
 #include "simd/rows.inl"
 
 constexpr KernelTable kTable = {
-    expand, dots, rms_norm, silu, gelu, attend, merge};
+    expand, dots, quantise, packed_dots, rms_norm, silu, gelu, attend, merge};

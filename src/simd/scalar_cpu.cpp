@@ -50,6 +50,66 @@ inline Sixteen widen(Bytes16 q) {
   return out;
 }
 
+using Codes = uint8_t __attribute__((vector_size(16)));
+constexpr bool kSignedEights = false;
+constexpr int kPackedRows = 4;
+
+inline Vec half_lanes(const uint8_t* p) {
+  return Vec{half(p), half(p + 2), half(p + 4), half(p + 6)};
+}
+
+inline IntVec ints_of_bytes(const uint8_t* p) {
+  return IntVec{p[0], p[1], p[2], p[3]};
+}
+
+inline IntVec ints_of_signed(const uint8_t* p) {
+  return IntVec{
+      static_cast<int8_t>(p[0]),
+      static_cast<int8_t>(p[1]),
+      static_cast<int8_t>(p[2]),
+      static_cast<int8_t>(p[3])};
+}
+
+// 16 in each byte whose bit is set.
+inline Codes fifth_bits_of(const uint8_t* p) {
+  const Codes bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const uint64_t spread[2] = {
+      p[0] * 0x0101010101010101u, p[1] * 0x0101010101010101u};
+  Codes bytes;
+  memcpy(&bytes, spread, sizeof(bytes));
+  return (Codes)((bytes & bit) != 0) & 16;
+}
+
+inline Codes lookup(Bytes16 table, Codes at) {
+  uint8_t values[16];
+  uint8_t out[16];
+  memcpy(values, &table, sizeof(values));
+  for (int i = 0; i < 16; ++i) {
+    out[i] = values[at[i]];
+  }
+  Codes v;
+  memcpy(&v, out, sizeof(v));
+  return v;
+}
+
+// Adds the products of each lane's four unsigned codes with the four signed
+// bytes of a.
+template <int Bits>
+inline IntVec dot4(IntVec sum, Codes u, int32_t a) {
+  int8_t x[4];
+  uint8_t codes[16];
+  memcpy(x, &a, sizeof(x));
+  memcpy(codes, &u, sizeof(codes));
+  int32_t out[4];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const uint8_t* c = codes + 4 * lane;
+    out[lane] = c[0] * x[0] + c[1] * x[1] + c[2] * x[2] + c[3] * x[3];
+  }
+  IntVec added;
+  memcpy(&added, out, sizeof(added));
+  return sum + added;
+}
+
 #include "simd/body.inl"
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "hub/quant_scheme.h"
 #include "hub/tensor_type.h"
+#include "simd/packed_layout.h"
 
 namespace rapid {
 
@@ -64,6 +65,23 @@ struct KernelTable {
       const float* x,
       int rows,
       int k,
+      float* out,
+      int64_t out_stride);
+
+  // Row x [cols] to int8: codes [cols], scales [cols / 32], sums [cols / 16].
+  // code = round(x / scale), scale = max |x| / 127 of its block.
+  void (*quantise)(
+      const float* x, int cols, int8_t* codes, float* scales, int32_t* sums);
+  // out[r * out_stride + n] = x[r] . w[n] for r < rows and the rows n of
+  // panels [begin, end):
+  //   sum over blocks of scale_x (scale_w sum(code_w code_x) + min sum(code_x))
+  // The inner sums are exact integers; blocks add up in column order.
+  void (*packed_dots)(
+      const PanelSource& w,
+      const QuantisedRow* x,
+      int rows,
+      int begin,
+      int end,
       float* out,
       int64_t out_stride);
 
