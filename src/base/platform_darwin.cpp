@@ -2,6 +2,7 @@
 
 #if defined(__APPLE__)
 
+#include <mach-o/dyld.h>
 #include <mach/mach.h>
 #include <sys/resource.h>
 #include <sys/sysctl.h>
@@ -30,6 +31,16 @@ size_t total_memory_bytes() {
   size_t length = sizeof(bytes);
   sysctlbyname("hw.memsize", &bytes, &length, nullptr, 0);
   return bytes;
+}
+
+std::string program_path() {
+  uint32_t size = 0;
+  _NSGetExecutablePath(nullptr, &size);  // asks for the size
+  std::string path(size, '\0');
+  if (size == 0 || _NSGetExecutablePath(path.data(), &size) != 0) {
+    return "";
+  }
+  return path.c_str();  // up to the terminator
 }
 
 }  // namespace rapid
