@@ -10,7 +10,10 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <sstream>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -247,6 +250,34 @@ Result<ChildExit> ChildProcess::wait(const std::function<bool()>& cancelled) {
   ChildExit exit;
   RAPID_CHECK(read_all(cancelled, exit));
   return exit;
+}
+
+Result<std::string> find_program(const std::string& name) {
+  namespace fs = std::filesystem;
+  std::error_code failed;
+  fs::path path = fs::absolute(name, failed);
+  if (name.find('/') == std::string::npos && !fs::exists(path, failed)) {
+    const char* folders = std::getenv("PATH");
+    std::istringstream list(folders ? folders : "");
+    for (std::string folder; std::getline(list, folder, ':');) {
+      const fs::path candidate = fs::path(folder) / name;
+      if (::access(candidate.c_str(), X_OK) == 0) {
+        path = candidate;
+        break;
+      }
+    }
+  }
+  if (!fs::exists(path, failed)) {
+    return spawn_error(name, ENOENT);
+  }
+  if (fs::is_directory(path, failed) || ::access(path.c_str(), X_OK) != 0) {
+    return Error{
+        ErrorCode::invalid_argument,
+        name + " is not an executable program",
+        "name the program itself, and check its permissions",
+        name};
+  }
+  return path.string();
 }
 
 std::string last_lines(const std::string& text, int count) {

@@ -8,7 +8,8 @@
 // object goes is killed and reaped. Not thread-safe; one wait().
 //
 // Errors of spawn(): not_found, io (not executable). Of wait(): cancelled,
-// too_large (more than 16 MB printed). A failing exit is no error: see Exit.
+// too_large (more than 16 MB printed). A failing exit is no error: see
+// ChildExit.
 //
 //   RAPID_TRY(auto child, ChildProcess::spawn({"ls", "-l"}));
 //   RAPID_TRY(const auto exit, child.wait());
@@ -57,6 +58,10 @@ class ChildProcess {
   int out_fd_ = -1;
   int err_fd_ = -1;
 };
+
+// The program a user named: a path, or a name that PATH leads to. Errors:
+// not_found, invalid_argument (a folder, or not executable).
+Result<std::string> find_program(const std::string& name);
 
 // The last `count` lines of a text, without the line end.
 std::string last_lines(const std::string& text, int count);

@@ -147,6 +147,26 @@ TEST(ChildProcess, RefusesEndlessOutput) {
   EXPECT_EQ(exit.error().code, ErrorCode::too_large);
 }
 
+TEST(FindProgram, TakesAPathOrANameOnPath) {
+  const auto shell = find_program("sh");
+  ASSERT_TRUE(shell);
+  EXPECT_THAT(*shell, HasSubstr("/sh"));
+  EXPECT_TRUE(find_program(*shell));
+}
+
+TEST(FindProgram, RefusesWhatIsNone) {
+  const test::TempFolder folder;
+  const auto text = folder.write("plain.txt", "hello").string();
+  EXPECT_EQ(
+      find_program("no-such-program-anywhere").error().code,
+      ErrorCode::not_found);
+  EXPECT_EQ(find_program("/nowhere/at-all").error().code, ErrorCode::not_found);
+  EXPECT_EQ(find_program(text).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(
+      find_program(folder.path().string()).error().code,
+      ErrorCode::invalid_argument);
+}
+
 TEST(LastLines, TakesTheEndOfAText) {
   EXPECT_EQ(last_lines("a\nb\nc\n", 2), "b\nc");
   EXPECT_EQ(last_lines("a\nb", 5), "a\nb");
