@@ -255,6 +255,7 @@ Status MlxEngine::load() {
   const double begin = now_seconds();
   mx::set_default_device(setup_.device);
   RAPID_TRY(model_, setup_.load());
+  setup_.load = {};  // and the files' metadata with it
   const ModelInfo& model = model_->info();
   // One token warms everything up and shows what a state costs.
   Sequence probe;
