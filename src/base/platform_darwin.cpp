@@ -4,6 +4,7 @@
 
 #include <mach-o/dyld.h>
 #include <mach/mach.h>
+#include <malloc/malloc.h>
 #include <sys/resource.h>
 #include <sys/sysctl.h>
 
@@ -31,6 +32,10 @@ size_t total_memory_bytes() {
   size_t length = sizeof(bytes);
   sysctlbyname("hw.memsize", &bytes, &length, nullptr, 0);
   return bytes;
+}
+
+void release_free_memory() {
+  malloc_zone_pressure_relief(nullptr, 0);
 }
 
 std::string program_path() {

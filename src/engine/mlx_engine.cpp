@@ -25,7 +25,7 @@ constexpr int kFirstChunk = 128;
 constexpr int kSmallestChunk = 32;
 // MLX allocates what a node will write when it queues the node, far ahead of
 // the queue; this much ahead is enough to keep it busy.
-constexpr size_t kBytesAhead = 48u << 20;
+constexpr size_t kBytesAhead = 32u << 20;
 
 Error stopping() {
   return {ErrorCode::cancelled, "the engine is shutting down"};
