@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/platform.h"
 #include "engine/mlx_job.h"
 
 namespace rapid {
@@ -26,6 +27,8 @@ constexpr int kSmallestChunk = 32;
 // MLX allocates what a node will write when it queues the node, far ahead of
 // the queue; this much ahead is enough to keep it busy.
 constexpr size_t kBytesAhead = 32u << 20;
+// Without work for so long, freed memory goes back to the system.
+constexpr auto kQuiet = std::chrono::seconds(2);
 
 Error stopping() {
   return {ErrorCode::cancelled, "the engine is shutting down"};
@@ -284,14 +287,22 @@ Status MlxEngine::load() {
 }
 
 void MlxEngine::loop() {
+  bool worked = true;  // loading leaves free memory, too
   while (true) {
     std::deque<std::function<void()>> control;
     bool stop = false;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] {
+      const auto ready = [&] {
         return stop_ || job_ || !waiting_.empty() || !control_.empty();
-      });
+      };
+      if (worked && !wake_.wait_for(lock, kQuiet, ready)) {
+        lock.unlock();
+        release_free_memory();
+        worked = false;
+        lock.lock();
+      }
+      wake_.wait(lock, ready);
       control.swap(control_);
       stop = stop_;
     }
@@ -306,6 +317,7 @@ void MlxEngine::loop() {
     }
     if (job_) {
       step();
+      worked = true;
     }
   }
   if (job_) {
