@@ -298,6 +298,7 @@ void MlxEngine::loop() {
       };
       if (worked && !wake_.wait_for(lock, kQuiet, ready)) {
         lock.unlock();
+        mx::clear_cache();
         release_free_memory();
         worked = false;
         lock.lock();
