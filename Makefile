@@ -12,7 +12,7 @@ export CCACHE_SLOPPINESS = pch_defines,time_macros,include_file_mtime
 export CCACHE_BASEDIR = $(CURDIR)
 
 .PHONY: help setup setup-tests build serve test lint unit blackbox models \
-  asan tsan fuzz fuzz-build parity format tidy clean
+  asan tsan fuzz fuzz-build parity exactness format tidy clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -59,6 +59,10 @@ fuzz-build: setup-tests
 ## make parity       against transformers in float32 (PYTHON_REF= a python with torch)
 parity: build models
 	@tools/parity $(PYTHON_REF)
+
+## make exactness    KL to float32, ours and llama.cpp's (LLAMA_CPP= its built sources)
+exactness: setup-tests build models
+	@tools/exactness "$(LLAMA_CPP)"
 
 ## make format       clang-format on our sources
 format:

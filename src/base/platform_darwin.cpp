@@ -2,7 +2,9 @@
 
 #if defined(__APPLE__)
 
+#include <mach-o/dyld.h>
 #include <mach/mach.h>
+#include <malloc/malloc.h>
 #include <sys/resource.h>
 #include <sys/sysctl.h>
 
@@ -30,6 +32,20 @@ size_t total_memory_bytes() {
   size_t length = sizeof(bytes);
   sysctlbyname("hw.memsize", &bytes, &length, nullptr, 0);
   return bytes;
+}
+
+void release_free_memory() {
+  malloc_zone_pressure_relief(nullptr, 0);
+}
+
+std::string program_path() {
+  uint32_t size = 0;
+  _NSGetExecutablePath(nullptr, &size);  // asks for the size
+  std::string path(size, '\0');
+  if (size == 0 || _NSGetExecutablePath(path.data(), &size) != 0) {
+    return "";
+  }
+  return path.c_str();  // up to the terminator
 }
 
 }  // namespace rapid

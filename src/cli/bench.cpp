@@ -16,6 +16,7 @@
 #include "cli/interrupts.h"
 #include "cli/model_loading.h"
 #include "cli/options.h"
+#include "cli/side_by_side.h"
 #include "cli/table.h"
 
 namespace rapid {
@@ -26,6 +27,7 @@ struct BenchFlags {
   ModelOption model;
   EngineFlags engine;
   BenchOptions bench;
+  std::string peer;  // of --vs-llama-bench
   bool json = false;
 };
 
@@ -143,7 +145,38 @@ Result<Measured> measure(const BenchFlags& flags) {
   return out;
 }
 
+// llama-bench has no batches, and both sides must run on the same device.
+int bench_versus(const BenchFlags& flags) {
+  if (flags.bench.batch != 1) {
+    return report_usage(
+        {.what = "--vs-llama-bench compares one choice, not --batch",
+         .hint = "leave -b out"});
+  }
+  if (flags.engine.device != "auto" && flags.engine.device != "cpu") {
+    return report_usage(
+        {.what = "--vs-llama-bench compares on the CPU",
+         .hint = "leave --device out"});
+  }
+  VersusRequest request{
+      .model = flags.model.model,
+      .peer = flags.peer,
+      .bench = flags.bench,
+      .threads = flags.engine.threads,
+      .json = flags.json};
+  if (flags.engine.context) {
+    request.engine_flags = {"--ctx", std::to_string(flags.engine.context)};
+  }
+  if (flags.engine.exact) {
+    request.engine_flags.push_back("--exact");
+  }
+  const auto done = run_versus(request);
+  return done ? kExitDone : report(done.error());
+}
+
 int bench(const BenchFlags& flags) {
+  if (!flags.peer.empty()) {
+    return bench_versus(flags);
+  }
   const auto measured = measure(flags);
   if (!measured) {
     return report(measured.error());
@@ -169,6 +202,12 @@ std::function<int()> configure(CLI::App& app) {
   number("-b,--batch", flags->bench.batch, "Choices decoded together");
   number("-r,--runs", flags->bench.runs, "Runs after one warm-up");
   flags->engine.add(app, "-t,--threads");
+  app.add_option(
+         "--vs-llama-bench",
+         flags->peer,
+         "Compare with this llama-bench of llama.cpp, run in turn on the "
+         "same GGUF file; -r is then rounds")
+      ->option_text("PATH");
   add_json_flag(app, flags->json);
   return [flags] { return bench(*flags); };
 }
@@ -182,8 +221,10 @@ void register_command_bench(CommandTable& table) {
       .examples = "Prefill: prompt tokens until the prompt is in. Decode: "
                   "tokens after the first, of all\nchoices together. No prompt "
                   "cache, greedy, end of text ignored.\n\n"
-                  "Example:\n"
-                  "  rapid-mlx bench {model} -p 1024 -n 128 --json\n",
+                  "Examples:\n"
+                  "  rapid-mlx bench {model} -p 1024 -n 128 --json\n"
+                  "  rapid-mlx bench {model} -t 2 --vs-llama-bench "
+                  "llama.cpp/build/bin/llama-bench\n",
       .order = 30,
       .group = "Measure",
       .configure = configure,

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/platform.h"
 #include "engine/mlx_job.h"
 
 namespace rapid {
@@ -23,6 +24,11 @@ namespace {
 constexpr double kChunkSeconds = 0.7;
 constexpr int kFirstChunk = 128;
 constexpr int kSmallestChunk = 32;
+// MLX allocates what a node will write when it queues the node, far ahead of
+// the queue; this much ahead is enough to keep it busy.
+constexpr size_t kBytesAhead = 32u << 20;
+// Without work for so long, freed memory goes back to the system.
+constexpr auto kQuiet = std::chrono::seconds(2);
 
 Error stopping() {
   return {ErrorCode::cancelled, "the engine is shutting down"};
@@ -252,6 +258,7 @@ Status MlxEngine::load() {
   const double begin = now_seconds();
   mx::set_default_device(setup_.device);
   RAPID_TRY(model_, setup_.load());
+  setup_.load = {};  // and the files' metadata with it
   const ModelInfo& model = model_->info();
   // One token warms everything up and shows what a state costs.
   Sequence probe;
@@ -280,14 +287,23 @@ Status MlxEngine::load() {
 }
 
 void MlxEngine::loop() {
+  bool worked = true;  // loading leaves free memory, too
   while (true) {
     std::deque<std::function<void()>> control;
     bool stop = false;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] {
+      const auto ready = [&] {
         return stop_ || job_ || !waiting_.empty() || !control_.empty();
-      });
+      };
+      if (worked && !wake_.wait_for(lock, kQuiet, ready)) {
+        lock.unlock();
+        mx::clear_cache();
+        release_free_memory();
+        worked = false;
+        lock.lock();
+      }
+      wake_.wait(lock, ready);
       control.swap(control_);
       stop = stop_;
     }
@@ -302,6 +318,7 @@ void MlxEngine::loop() {
     }
     if (job_) {
       step();
+      worked = true;
     }
   }
   if (job_) {
@@ -406,6 +423,9 @@ void MlxEngine::forward(std::vector<SequenceInput>& batch) {
   const int rows = job_->rows();
   const int generated = job_->generated();
   const double begin = now_seconds();
+  if (setup_.device == mx::Device::cpu) {
+    mx::set_memory_limit(mx::get_active_memory() + kBytesAhead);
+  }
   mx::array logits = model_->forward(batch);
   std::vector<mx::array> outputs = {logits};
   for (const SequenceInput& input : batch) {

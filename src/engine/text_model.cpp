@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/platform.h"
 #include "engine/front.h"
 #include "engine/text_codec.h"
 #include "hub/model_files.h"
@@ -289,6 +290,7 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
   RAPID_TRY(model->format, choose_format(*model, options.format));
   model->end_tokens = all_end_tokens(*files, *model);
   model->defaults = sampling_defaults(files->generation_config);
+  release_free_memory();  // building a tokenizer takes far more than it keeps
   return std::shared_ptr<const TextModel>(std::move(model));
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <limits>
 
 #include "hub/gguf_parser.h"
@@ -99,6 +100,19 @@ Status read_ids(const GgufFile& file, Vocabulary& out) {
 
 }  // namespace
 
+std::vector<std::string> GgufStrings::copy() const {
+  std::vector<std::string> out;
+  out.reserve(count);
+  const auto* at = reinterpret_cast<const char*>(bytes.data());
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t length;
+    std::memcpy(&length, at, sizeof(length));
+    out.emplace_back(at + sizeof(length), length);
+    at += sizeof(length) + length;
+  }
+  return out;
+}
+
 Result<std::shared_ptr<const GgufFile>> GgufFile::open(
     const std::string& path) {
   RAPID_TRY(auto file, MappedFile::open(path));
@@ -144,24 +158,23 @@ std::optional<std::string> GgufFile::string(const std::string& key) const {
 }
 
 Result<Vocabulary> GgufFile::vocabulary() const {
-  const auto* tokens =
-      find_as<std::vector<std::string>>(*this, "tokenizer.ggml.tokens");
-  if (!tokens || tokens->empty()) {
+  const auto* tokens = find_as<GgufStrings>(*this, "tokenizer.ggml.tokens");
+  if (!tokens || tokens->count == 0) {
     return Error{
         ErrorCode::not_found,
         "the GGUF file carries no tokenizer",
         "use a file that has tokenizer.ggml.tokens"};
   }
-  if (tokens->size() > std::numeric_limits<int32_t>::max()) {
+  if (tokens->count > std::numeric_limits<int32_t>::max()) {
     return bad_vocabulary("tokenizer.ggml.tokens is too long");
   }
   Vocabulary out;
-  out.tokens = *tokens;
+  out.tokens = tokens->copy();
   out.model = string("tokenizer.ggml.model").value_or("");
   out.pre = string("tokenizer.ggml.pre").value_or("");
   if (const auto* merges =
-          find_as<std::vector<std::string>>(*this, "tokenizer.ggml.merges")) {
-    out.merges = *merges;
+          find_as<GgufStrings>(*this, "tokenizer.ggml.merges")) {
+    out.merges = merges->copy();
   }
   RAPID_CHECK(read_scores(*this, out));
   RAPID_CHECK(read_kinds(*this, out));

@@ -22,6 +22,16 @@
 
 namespace rapid {
 
+// An array of strings as it lies in the file, each a uint64 length and its
+// bytes; checked when the file was read. Copies of a vocabulary's 262,144 names
+// would stay in memory as long as the model.
+struct GgufStrings {
+  std::span<const std::byte> bytes;
+  uint64_t count = 0;
+
+  std::vector<std::string> copy() const;
+};
+
 // Integers of every width become int64 (uint64 beyond it is corrupt), floats
 // double.
 using GgufValue = std::variant<
@@ -31,12 +41,13 @@ using GgufValue = std::variant<
     std::string,
     std::vector<int64_t>,
     std::vector<double>,
-    std::vector<std::string>>;
+    GgufStrings>;
 
 class GgufFile {
  public:
   static Result<std::shared_ptr<const GgufFile>> open(const std::string& path);
-  // For tests and fuzzers: parses bytes that the caller keeps alive.
+  // For tests and fuzzers: parses bytes that the caller keeps alive, as long
+  // as it uses the metadata.
   static Result<std::shared_ptr<const GgufFile>> parse(
       std::span<const std::byte> bytes);
 
@@ -52,6 +63,7 @@ class GgufFile {
 
  private:
   GgufFile() = default;
+  std::shared_ptr<const MappedFile> file_;  // what GgufStrings point into
   std::map<std::string, GgufValue> metadata_;
   std::vector<TensorView> tensors_;
 

@@ -254,6 +254,7 @@ Status GgufParser::check_overlap() const {
 Result<std::shared_ptr<const GgufFile>> GgufParser::parse(
     const std::shared_ptr<const MappedFile>& file) {
   out_ = std::shared_ptr<GgufFile>(new GgufFile());
+  out_->file_ = file;
   RAPID_CHECK(read_header());
   RAPID_CHECK(read_metadata());
   RAPID_CHECK(read_tensor_infos());

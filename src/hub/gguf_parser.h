@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hub/gguf.h"
@@ -25,6 +26,7 @@ class GgufParser {
  private:
   template <typename T>
   Result<T> read(const std::string& field);
+  Result<std::string_view> read_text(const std::string& field);
   Result<std::string> read_string(const std::string& field);
   Result<GgufValue> read_value(const std::string& key, uint32_t type);
   Result<GgufValue> read_array(const std::string& key);

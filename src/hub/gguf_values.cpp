@@ -27,7 +27,7 @@ enum : uint32_t {
 
 }  // namespace
 
-Result<std::string> GgufParser::read_string(const std::string& field) {
+Result<std::string_view> GgufParser::read_text(const std::string& field) {
   RAPID_TRY(const uint64_t length, read<uint64_t>(field));
   if (length > left()) {
     return corrupt(fmt::format(
@@ -37,9 +37,15 @@ Result<std::string> GgufParser::read_string(const std::string& field) {
         length,
         left()));
   }
-  std::string text(reinterpret_cast<const char*>(bytes_.data()) + at_, length);
+  const std::string_view text(
+      reinterpret_cast<const char*>(bytes_.data()) + at_, length);
   at_ += length;
   return text;
+}
+
+Result<std::string> GgufParser::read_string(const std::string& field) {
+  RAPID_TRY(const std::string_view text, read_text(field));
+  return std::string(text);
 }
 
 template <typename T>
@@ -160,13 +166,11 @@ Result<GgufValue> GgufParser::read_array(const std::string& key) {
     return corrupt(fmt::format(
         "{} holds {} strings, but only {} bytes are left", key, count, left()));
   }
-  std::vector<std::string> values;
-  values.reserve(count);
+  const uint64_t begin = at_;
   for (uint64_t i = 0; i < count; ++i) {
-    RAPID_TRY(std::string value, read_string(key));
-    values.push_back(std::move(value));
+    RAPID_CHECK(read_text(key));
   }
-  return GgufValue(std::move(values));
+  return GgufValue(GgufStrings{bytes_.subspan(begin, at_ - begin), count});
 }
 
 }  // namespace rapid

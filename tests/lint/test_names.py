@@ -15,6 +15,10 @@ EXCEPTIONS = {
     # GGUF names its SentencePiece vocabulary "llama" and pre-tokenizers by model.
     "src/text/": {"llama", "pre"},
     "src/hub/gguf": {"llama"},
+    # The program that `bench --vs-llama-bench` measures us against.
+    "src/bench/": {"llama-bench", "llama_bench", "llamabench", "llama.cpp"},
+    "src/cli/bench.cpp": {"llama-bench", "llama.cpp"},
+    "src/cli/side_by_side": {"llama-bench"},
 }
 
 

@@ -1,52 +1,73 @@
-// parity_logits MODEL IDS OUT [DEVICE]: the logits of every position of a
-// token list, for comparing with another implementation.
+// parity_logits MODEL IDS OUT [cpu|gpu] [--exact|--fast] [--chunk N] [--shape]
+// [--threads N]: the logits of every position of token lists, for comparing
+// with another implementation.
 //
-// IDS: int32, little endian. "n" windows of "w" tokens each, every window a
-// sequence of its own, is written as the header [n, w] before the n*w ids.
-// OUT: float32 [n*w, vocabulary]; "-" writes to stdout. Chunks of 256 tokens
-// keep memory low. Float32 activations and KV. Rates go to stderr.
+// IDS as token_windows.h says. OUT: float32 [n*w, vocabulary], after int32
+// [n*w, vocabulary] with --shape; "-" writes to stdout. --exact (default):
+// float32 activations and KV; --fast: what serve does, KV in float16. Chunks
+// of N tokens (default 256) keep memory low; 1 is decoding. Without --shape,
+// rates go to stderr.
 #include <chrono>
-#include <cstdio>
-#include <memory>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "models/registry.h"
+#include "simd/thread_pool.h"
+#include "token_windows.h"
 
 namespace {
 
 using namespace rapid;
 using Clock = std::chrono::steady_clock;
 
-struct Windows {
-  std::vector<int32_t> ids;
-  size_t count = 0;
-  size_t width = 0;
+struct Options {
+  bool gpu = false;
+  bool exact = true;
+  bool shape = false;
+  size_t chunk = 256;
+  int threads = 0;  // all
+
+  StateOptions states() const {
+    return {.kv_dtype = exact ? mx::float32 : mx::float16};
+  }
 };
 
-using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-bool read_windows(const char* path, Windows& out) {
-  const File file(std::fopen(path, "rb"), std::fclose);
-  int32_t head[2] = {};
-  if (!file || std::fread(head, sizeof(int32_t), 2, file.get()) != 2 ||
-      head[0] < 1 || head[1] < 1) {
-    return false;
+bool parse(int argc, char** argv, Options& out) {
+  for (int i = 4; i < argc; ++i) {
+    const std::string name = argv[i];
+    if (name == "cpu" || name == "gpu") {
+      out.gpu = name == "gpu";
+    } else if (name == "--exact" || name == "--fast") {
+      out.exact = name == "--exact";
+    } else if (name == "--shape") {
+      out.shape = true;
+    } else if ((name == "--chunk" || name == "--threads") && i + 1 < argc) {
+      const int number = std::atoi(argv[++i]);
+      if (number < 1) {
+        return false;
+      }
+      if (name == "--chunk") {
+        out.chunk = static_cast<size_t>(number);
+      } else {
+        out.threads = number;
+      }
+    } else {
+      return false;
+    }
   }
-  out.count = static_cast<size_t>(head[0]);
-  out.width = static_cast<size_t>(head[1]);
-  out.ids.resize(out.count * out.width);
-  return std::fread(
-             out.ids.data(), sizeof(int32_t), out.ids.size(), file.get()) ==
-         out.ids.size();
+  return argc >= 4;
 }
 
-bool write_window(Model& model, std::span<const int32_t> ids, std::FILE* out) {
-  constexpr size_t kChunk = 256;
-  SequenceState states = model.make_states({});
-  for (size_t at = 0; at < ids.size(); at += kChunk) {
+bool write_window(
+    Model& model,
+    std::span<const int32_t> ids,
+    const Options& options,
+    std::FILE* out) {
+  SequenceState states = model.make_states(options.states());
+  for (size_t at = 0; at < ids.size(); at += options.chunk) {
     SequenceInput input;
-    input.tokens = ids.subspan(at, std::min(kChunk, ids.size() - at));
+    input.tokens = ids.subspan(at, std::min(options.chunk, ids.size() - at));
     input.states = &states;
     input.logits = SequenceInput::Logits::all;
     const mx::array logits = mx::contiguous(model.forward({&input, 1}));
@@ -64,8 +85,12 @@ bool write_window(Model& model, std::span<const int32_t> ids, std::FILE* out) {
 }
 
 // Tokens per second of decoding `count` tokens one by one.
-double decode_rate(Model& model, std::span<const int32_t> ids, int count) {
-  SequenceState states = model.make_states({});
+double decode_rate(
+    Model& model,
+    std::span<const int32_t> ids,
+    const Options& options,
+    int count) {
+  SequenceState states = model.make_states(options.states());
   Clock::time_point start;
   for (int i = 0; i <= count; ++i) {
     if (i == 1) {
@@ -91,42 +116,51 @@ int fail(const std::string& what) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) {
-    std::fprintf(stderr, "usage: parity_logits MODEL IDS OUT [cpu|gpu]\n");
+  Options options;
+  if (!parse(argc, argv, options)) {
+    std::fprintf(
+        stderr,
+        "usage: parity_logits MODEL IDS OUT [cpu|gpu] [--exact|--fast] "
+        "[--chunk N] [--shape] [--threads N]\n");
     return 2;
   }
-  const bool gpu = argc > 4 && std::string(argv[4]) == "gpu";
-  mx::set_default_device(gpu ? mx::Device::gpu : mx::Device::cpu);
+  mx::set_default_device(options.gpu ? mx::Device::gpu : mx::Device::cpu);
+  rapid::ThreadPool::set_global_threads(options.threads);
   auto files = ModelFiles::open(argv[1]);
   if (!files) {
     return fail(files.error().what);
   }
-  auto model = ModelRegistry::global().load(*files, {.exact = true});
+  auto model = ModelRegistry::global().load(*files, {.exact = options.exact});
   if (!model) {
     return fail(model.error().what);
   }
-  Windows windows;
+  TokenWindows windows;
   if (!read_windows(argv[2], windows)) {
     return fail(std::string("cannot read token windows from ") + argv[2]);
   }
   const bool to_stdout = std::string(argv[3]) == "-";
   const File out(to_stdout ? stdout : std::fopen(argv[3], "wb"), std::fclose);
-  if (!out) {
+  const auto columns = static_cast<size_t>((*model)->info().vocabulary);
+  if (!out ||
+      (options.shape && !write_shape(out.get(), windows.ids.size(), columns))) {
     return fail(std::string("cannot write ") + argv[3]);
   }
   const auto start = Clock::now();
   for (size_t i = 0; i < windows.count; ++i) {
     const auto ids =
         std::span(windows.ids).subspan(i * windows.width, windows.width);
-    if (!write_window(**model, ids, out.get())) {
+    if (!write_window(**model, ids, options, out.get())) {
       return fail("writing the logits failed");
     }
+  }
+  if (options.shape) {
+    return 0;
   }
   const std::chrono::duration<double> took = Clock::now() - start;
   std::fprintf(
       stderr,
       "%.1f tokens/s with all logits, %.1f tokens/s decoding\n",
       static_cast<double>(windows.ids.size()) / took.count(),
-      decode_rate(**model, windows.ids, 32));
+      decode_rate(**model, windows.ids, options, 32));
   return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <random>
 
+#include "base/json.h"
 #include "base/utf8.h"
 #include "text/detokenizer.h"
 #include "text/tokenizer.h"
@@ -189,6 +190,112 @@ TEST(TextTokenizer, ReadsTokenizerJson) {
   EXPECT_EQ(tokenizer.encode("WO oWo"), (Ids{4, 2, 1, 0, 1}));
   EXPECT_EQ(tokenizer.eos(), 3);
   EXPECT_EQ(tokenizer.end_tokens(), (Ids{3}));
+}
+
+// The same vocabulary as a tokenizer.json, whose model is the reference's own.
+std::shared_ptr<const Tokenizer> reference(
+    const Vocabulary& vocabulary, Json merges, bool fallback) {
+  const auto tag = [](const char* type) { return Json{{"type", type}}; };
+  Json normalizer, pre_tokenizer, decoder = tag("ByteLevel");
+  if (fallback) {
+    Json spaces = tag("Replace");
+    spaces.update(Json{{"pattern", {{"String", " "}}}, {"content", "\u2581"}});
+    Json prefix = tag("Prepend");
+    prefix["prepend"] = "\u2581";
+    normalizer = tag("Sequence");
+    normalizer["normalizers"] = Json::array({prefix, spaces});
+    decoder = tag("ByteFallback");
+  } else {
+    decoder.update(Json{
+        {"add_prefix_space", false},
+        {"trim_offsets", true},
+        {"use_regex", true}});
+    pre_tokenizer = decoder;
+  }
+  Json vocab = Json::object();
+  for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    vocab[vocabulary.tokens[id]] = id;
+  }
+  Json model = tag("BPE");
+  model.update(Json{
+      {"unk_token", fallback ? Json("<unk>") : Json()},
+      {"fuse_unk", fallback},
+      {"byte_fallback", fallback},
+      {"vocab", vocab},
+      {"merges", merges}});
+  const Json json = {
+      {"version", "1.0"},
+      {"added_tokens", Json::array()},
+      {"normalizer", normalizer},
+      {"pre_tokenizer", pre_tokenizer},
+      {"decoder", decoder},
+      {"model", model}};
+  auto made = Tokenizer::from_json(dump_json(json));
+  EXPECT_TRUE(made) << made.error().what;
+  return made ? *made : nullptr;
+}
+
+TEST(TextTokenizer, CompactModelIsTheReferenceModel) {
+  Vocabulary bytes = byte_level();
+  bytes.kinds.clear();  // no added tokens: those are matched by us
+  bytes.merges = {"l l", "h e", "l o", "ll o", "he l", "he llo"};
+  for (const char* token : {"ll", "lo", "llo", "hello"}) {
+    bytes.tokens.emplace_back(token);
+  }
+  Vocabulary scored = pieces();
+  // Of several merges to one piece the longer left side comes first.
+  const Json scored_merges = {
+      "\u2581 a", "a b", "\u2581a b", "\u2581 ab", "< /", "s >"};
+  Vocabulary unknown = scored;  // no byte tokens: neighbours become one <unk>
+  for (int byte = 0; byte < 256; ++byte) {
+    unknown.tokens[3 + byte] = "byte " + std::to_string(byte);
+    unknown.kinds[3 + byte] = Kind::normal;
+  }
+  const std::pair<Vocabulary, Json> cases[] = {
+      {unknown, scored_merges},
+      {bytes, Json(bytes.merges)},
+      {scored, scored_merges}};
+  const char* letters[] = {
+      "h",
+      "e",
+      "l",
+      "o",
+      " ",
+      "a",
+      "b",
+      "s",
+      "<",
+      "/",
+      ">",
+      "x",
+      "é",
+      "\u2581",
+      "😀"};
+  std::mt19937 random(7);
+  for (const auto& [vocabulary, merges] : cases) {
+    const bool fallback = vocabulary.model == "llama";
+    const auto ours = make(vocabulary);
+    const auto theirs = reference(vocabulary, merges, fallback);
+    ASSERT_TRUE(ours && theirs);
+    for (int i = 0; i < 3000; ++i) {
+      std::string text;
+      for (size_t n = 1 + random() % 24; n > 0; --n) {
+        text += letters[random() % std::size(letters)];
+      }
+      const EncodeOptions options{.parse_special = false};
+      ASSERT_EQ(ours->encode(text, options), theirs->encode(text, options))
+          << text;
+    }
+  }
+}
+
+TEST(TextTokenizer, AWordOfNoMergesIsFoundWhole) {
+  Vocabulary vocabulary = byte_level();
+  vocabulary.tokens.emplace_back("whole");
+  vocabulary.kinds.push_back(Kind::normal);
+  EXPECT_EQ(make(vocabulary)->encode("whole").size(), 5u);
+  vocabulary.pre = "llama-bpe";  // ignores merges for whole words
+  EXPECT_EQ(make(vocabulary)->encode("whole"), (Ids{261}));
 }
 
 TEST(TextTokenizer, CutOrBrokenJsonIsAnError) {

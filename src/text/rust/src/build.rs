@@ -2,22 +2,22 @@
 //! through the builder interface.
 use std::collections::HashMap;
 
-use ahash::AHashMap;
 use serde_json::Value;
-use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Prepend, Replace, Sequence as Normalizers, NFC};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{
-    Encoding, ModelWrapper, NormalizerWrapper, PostProcessor,
+    Encoding, NormalizerWrapper, PostProcessor,
     PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer as Library,
 };
 
 use crate::added::{Added, Matcher};
+use crate::bpe::{Bpe, Options};
 use crate::ffi::{fail, Failure, CORRUPT, UNSUPPORTED};
 use crate::token_bytes::{bytes_of, style_of, Style};
-use crate::tokenizer::{Table, Tokenizer, PRESENT, SPECIAL};
+use crate::strings::Strings;
+use crate::tokenizer::{Model, Table, Tokenizer, PRESENT, SPECIAL};
 
 const PRETOKENIZERS: &str =
     include_str!("../../../../data/text/pretokenizers.json");
@@ -93,9 +93,9 @@ pub fn from_json(json: &[u8], config: &[u8]) -> Result<Tokenizer, Failure> {
         );
     };
     let is_pieces = matches!(style, Style::Metaspace { .. });
-    let mut table = Table::default();
+    let mut tokens = Vec::new();
     for (name, id) in library.get_vocab(false) {
-        set_token(&mut table, id, name, style, false, false)?;
+        set_token(&mut tokens, id, name, None)?;
     }
     let mut added = Vec::new();
     let mut added_ids = HashMap::new();
@@ -104,7 +104,7 @@ pub fn from_json(json: &[u8], config: &[u8]) -> Result<Tokenizer, Failure> {
             && (is_pieces || token.content.chars().all(char::is_whitespace));
         let content = token.content.clone();
         added_ids.insert(content.clone(), id);
-        set_token(&mut table, id, content.clone(), style, true, token.special)?;
+        set_token(&mut tokens, id, content.clone(), Some(token.special))?;
         added.push(Added {
             id,
             content,
@@ -114,6 +114,13 @@ pub fn from_json(json: &[u8], config: &[u8]) -> Result<Tokenizer, Failure> {
             normalized: token.normalized,
             text,
         });
+    }
+    let mut table = Table::default();
+    for token in tokens {
+        match token {
+            Some((name, added)) => table.push(&name, style, added),
+            None => table.push_gap(),
+        }
     }
     added.sort_by_key(|token| token.id);
     let (raw, normal) = matchers(added, library.get_normalizer())?;
@@ -138,7 +145,7 @@ pub fn from_json(json: &[u8], config: &[u8]) -> Result<Tokenizer, Failure> {
         eos,
         end_tokens,
         strip_leading_space: strip,
-        model: library.get_model().clone(),
+        model: Model::Library(Box::new(library)),
     })
 }
 
@@ -159,31 +166,44 @@ fn affixes(library: &Library) -> Result<(Vec<u32>, Vec<u32>), Failure> {
     }
 }
 
+/// Added: whether special.
+type Token = Option<(String, Option<bool>)>;
+
 fn set_token(
-    table: &mut Table,
+    tokens: &mut Vec<Token>,
     id: u32,
     name: String,
-    style: Style,
-    added: bool,
-    special: bool,
+    added: Option<bool>,
 ) -> Result<(), Failure> {
     let index = id as usize;
     if index >= 1 << 24 {
         return fail(CORRUPT, format!("token id {id} is out of range"));
     }
-    if table.flags.len() <= index {
-        table.names.resize(index + 1, String::new());
-        table.bytes.resize(index + 1, Vec::new());
-        table.flags.resize(index + 1, 0);
+    if tokens.len() <= index {
+        tokens.resize(index + 1, None);
     }
-    table.bytes[index] = if special {
-        name.as_bytes().to_vec()
-    } else {
-        bytes_of(&name, style, added)
-    };
-    table.names[index] = name;
-    table.flags[index] = PRESENT | if special { SPECIAL } else { 0 };
+    tokens[index] = Some((name, added));
     Ok(())
+}
+
+impl Table {
+    /// The next id. `added`: whether that added token is special.
+    fn push(&mut self, name: &str, style: Style, added: Option<bool>) {
+        let special = added == Some(true);
+        if special {
+            self.bytes.push(name.as_bytes());
+        } else {
+            self.bytes.push(&bytes_of(name, style, added.is_some()));
+        }
+        self.names.push(name.as_bytes());
+        self.flags.push(PRESENT | if special { SPECIAL } else { 0 });
+    }
+
+    fn push_gap(&mut self) {
+        self.names.push(&[]);
+        self.bytes.push(&[]);
+        self.flags.push(0);
+    }
 }
 
 pub fn from_vocabulary(vocabulary: &Vocabulary) -> Result<Tokenizer, Failure> {
@@ -197,34 +217,31 @@ pub fn from_vocabulary(vocabulary: &Vocabulary) -> Result<Tokenizer, Failure> {
             )
         }
     };
-    let style = if is_pieces {
-        Style::Metaspace { fallback: true }
-    } else {
-        Style::ByteLevel
-    };
+    if vocabulary.tokens.len() > 1 << 24 {
+        return fail(CORRUPT, "more than 16,777,216 tokens");
+    }
     let kind_of = |id: usize| vocabulary.kinds.get(id).copied().unwrap_or(1);
     let mut table = Table::default();
     let mut added = Vec::new();
     let mut added_ids = HashMap::new();
-    for (id, name) in vocabulary.tokens.iter().enumerate() {
+    for (id, &name) in vocabulary.tokens.iter().enumerate() {
         let kind = kind_of(id);
         let special = kind == kind::CONTROL || kind == kind::UNKNOWN;
         let is_added = special || kind == kind::USER_DEFINED;
-        let name = name.to_string();
         // Only a byte token is a byte: "<0x0A>" may also be a user's piece.
         let style = match (is_pieces, kind) {
             (true, kind::BYTE) => Style::Metaspace { fallback: true },
             (true, _) => Style::Metaspace { fallback: false },
-            _ => style,
+            _ => Style::ByteLevel,
         };
-        set_token(&mut table, id as u32, name.clone(), style, is_added, special)?;
+        table.push(name, style, is_added.then_some(special));
         if is_added && !name.is_empty() {
-            added_ids.insert(name.clone(), id as u32);
+            added_ids.insert(name.to_string(), id as u32);
             let text = !special
                 && (is_pieces || name.chars().all(char::is_whitespace));
             added.push(Added {
                 id: id as u32,
-                content: name,
+                content: name.to_string(),
                 single_word: false,
                 lstrip: false,
                 rstrip: false,
@@ -233,10 +250,12 @@ pub fn from_vocabulary(vocabulary: &Vocabulary) -> Result<Tokenizer, Failure> {
             });
         }
     }
+    table.names.shrink();
+    table.bytes.shrink();
     let (normalizer, pre_tokenizer, model) = if is_pieces {
-        piece_model(vocabulary, &kind_of)?
+        piece_model(vocabulary, &table.names, &kind_of)?
     } else {
-        byte_level_model(vocabulary)?
+        byte_level_model(vocabulary, &table.names)?
     };
     let (raw, normal) = matchers(added, None)?;
     let size = vocabulary.tokens.len();
@@ -248,7 +267,7 @@ pub fn from_vocabulary(vocabulary: &Vocabulary) -> Result<Tokenizer, Failure> {
     Ok(Tokenizer {
         normalizer,
         pre_tokenizer,
-        model,
+        model: Model::Compact(model),
         raw,
         normal,
         table,
@@ -262,15 +281,12 @@ pub fn from_vocabulary(vocabulary: &Vocabulary) -> Result<Tokenizer, Failure> {
     })
 }
 
-type Parts =
-    (Option<NormalizerWrapper>, Option<PreTokenizerWrapper>, ModelWrapper);
+type Parts = (Option<NormalizerWrapper>, Option<PreTokenizerWrapper>, Bpe);
 
-fn ids_of(vocabulary: &Vocabulary) -> AHashMap<String, u32> {
-    let tokens = vocabulary.tokens.iter().enumerate();
-    tokens.map(|(id, name)| (name.to_string(), id as u32)).collect()
-}
-
-fn byte_level_model(vocabulary: &Vocabulary) -> Result<Parts, Failure> {
+fn byte_level_model(
+    vocabulary: &Vocabulary,
+    names: &Strings,
+) -> Result<Parts, Failure> {
     let known: Value = serde_json::from_str(PRETOKENIZERS).map_err(corrupt)?;
     let name = match vocabulary.pre {
         "" => "default",
@@ -295,27 +311,43 @@ fn byte_level_model(vocabulary: &Vocabulary) -> Result<Parts, Failure> {
     steps.push(PreTokenizerWrapper::ByteLevel(ByteLevel::new(
         false, true, false,
     )));
+    let mut model = Bpe::new(names);
     let mut merges = Vec::with_capacity(vocabulary.merges.len());
+    let mut joined = String::new();
     for merge in &vocabulary.merges {
-        match merge.split_once(' ') {
-            Some((left, right)) => merges.push((left.into(), right.into())),
-            None => return fail(CORRUPT, format!("'{merge}' is not a merge")),
-        }
+        let Some((left, right)) = merge.split_once(' ') else {
+            return fail(CORRUPT, format!("'{merge}' is not a merge"));
+        };
+        joined.clear();
+        joined.extend([left, right]);
+        let id = |name: &str| match model.id(names, name.as_bytes()) {
+            Some(id) => Ok(id),
+            None => fail(
+                CORRUPT,
+                format!("the merge '{merge}' names '{name}', which is no token"),
+            ),
+        };
+        merges.push([id(left)?, id(right)?, id(&joined)?]);
     }
-    let model = BPE::builder()
-        .vocab_and_merges(ids_of(vocabulary), merges)
-        .ignore_merges(entry["ignore_merges"] == true)
-        .build()
-        .map_err(corrupt)?;
+    model.finish(
+        names,
+        merges,
+        Options {
+            unknown: None,
+            byte_fallback: false,
+            ignore_merges: entry["ignore_merges"] == true,
+        },
+    );
     let normalizer = (entry["normalizer"] == "NFC").then(|| NFC.into());
     let pre_tokenizer = PreTokenizers::new(steps);
-    Ok((normalizer, Some(pre_tokenizer.into()), model.into()))
+    Ok((normalizer, Some(pre_tokenizer.into()), model))
 }
 
 /// A sentence-piece BPE as the reference converts it: every pair of pieces
 /// that joins to a piece is a merge, ranked by that piece's score.
 fn piece_model(
     vocabulary: &Vocabulary,
+    names: &Strings,
     kind_of: &dyn Fn(usize) -> u8,
 ) -> Result<Parts, Failure> {
     if vocabulary.scores.len() != vocabulary.tokens.len() {
@@ -328,14 +360,14 @@ fn piece_model(
             ),
         );
     }
-    let ids = ids_of(vocabulary);
+    let mut model = Bpe::new(names);
     let lengths: Vec<u32> = vocabulary
         .tokens
         .iter()
         .map(|token| token.chars().count() as u32)
         .collect();
-    // (score, left, right), by score then length, best first.
-    let mut pairs: Vec<(f32, u32, u32)> = Vec::new();
+    // (score, left, right, joined), by score then length, best first.
+    let mut pairs: Vec<(f32, u32, u32, u32)> = Vec::new();
     for (id, token) in vocabulary.tokens.iter().enumerate() {
         // A control token must never come out of merges. Files give pieces a
         // user defined -1000, the trainer's own value is the top score 0.
@@ -345,13 +377,15 @@ fn piece_model(
             _ => vocabulary.scores[id],
         };
         let first = pairs.len();
+        let find = |name: &str| model.id(names, name.as_bytes());
+        let joined = find(token).unwrap_or(id as u32);
         for (at, _) in token.char_indices().skip(1) {
             let (left, right) = token.split_at(at);
-            if let (Some(&l), Some(&r)) = (ids.get(left), ids.get(right)) {
-                pairs.push((score, l, r));
+            if let (Some(l), Some(r)) = (find(left), find(right)) {
+                pairs.push((score, l, r, joined));
             }
         }
-        pairs[first..].sort_by_key(|&(_, left, right)| (left, right));
+        pairs[first..].sort_by_key(|&(_, left, right, _)| (left, right));
     }
     pairs.sort_by(|a, b| {
         let length = |id: u32| lengths[id as usize];
@@ -359,19 +393,14 @@ fn piece_model(
             .then(length(b.1).cmp(&length(a.1)))
             .then(length(b.2).cmp(&length(a.2)))
     });
-    let text = |id: u32| vocabulary.tokens[id as usize].to_string();
-    let merges = pairs.iter().map(|&(_, l, r)| (text(l), text(r))).collect();
-    let mut builder = BPE::builder()
-        .vocab_and_merges(ids, merges)
-        .fuse_unk(true)
-        .byte_fallback(true);
-    if let Some(name) = usize::try_from(vocabulary.unknown)
+    let merges = pairs.iter().map(|&(_, l, r, joined)| [l, r, joined]);
+    let merges = merges.collect();
+    let unknown = usize::try_from(vocabulary.unknown)
         .ok()
         .and_then(|id| vocabulary.tokens.get(id))
-    {
-        builder = builder.unk_token(name.to_string());
-    }
-    let model = builder.build().map_err(corrupt)?;
+        .and_then(|name| model.id(names, name.as_bytes()));
+    let options = Options { unknown, byte_fallback: true, ignore_merges: false };
+    model.finish(names, merges, options);
     let spaces: NormalizerWrapper =
         Replace::new(" ", "\u{2581}").map_err(corrupt)?.into();
     let normalizer = if vocabulary.add_space_prefix {
@@ -380,5 +409,5 @@ fn piece_model(
     } else {
         spaces
     };
-    Ok((Some(normalizer), None, model.into()))
+    Ok((Some(normalizer), None, model))
 }

@@ -2,10 +2,12 @@
 //! crosses the border: every entry catches it and returns an error.
 mod added;
 mod align;
+mod bpe;
 mod build;
 mod ffi;
 mod filters;
 mod python;
+mod strings;
 mod template;
 mod template_ffi;
 mod token_bytes;

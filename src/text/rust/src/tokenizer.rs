@@ -3,27 +3,37 @@
 use std::collections::HashMap;
 use tokenizers::tokenizer::normalizer::Range;
 use tokenizers::{
-    Model, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper,
+    Model as _, NormalizedString, Normalizer, NormalizerWrapper,
     OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
-    PreTokenizerWrapper, Token,
+    PreTokenizerWrapper, Token, Tokenizer as Library,
 };
 
 use crate::added::{Added, Matcher};
+use crate::bpe::{Bpe, Piece};
+use crate::strings::Strings;
 
 pub const SPECIAL: u8 = 1;
 pub const PRESENT: u8 = 2;
 
 #[derive(Default)]
 pub struct Table {
-    pub names: Vec<String>,
-    pub bytes: Vec<Vec<u8>>,
+    pub names: Strings,
+    pub bytes: Strings,
     pub flags: Vec<u8>,
+}
+
+/// Cuts a text without added tokens into ids.
+pub enum Model {
+    /// Any model of a tokenizer.json.
+    Library(Box<Library>),
+    /// That of a plain vocabulary.
+    Compact(Bpe),
 }
 
 pub struct Tokenizer {
     pub normalizer: Option<NormalizerWrapper>,
     pub pre_tokenizer: Option<PreTokenizerWrapper>,
-    pub model: ModelWrapper,
+    pub model: Model,
     pub raw: Matcher,
     pub normal: Matcher,
     pub table: Table,
@@ -123,39 +133,48 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    fn pieces(&self, text: &str) -> Result<Vec<Piece>, Failed> {
+        match &self.model {
+            Model::Compact(bpe) => Ok(bpe.tokenize(&self.table.names, text)),
+            Model::Library(library) => {
+                let tokens = library.get_model().tokenize(text)?;
+                let piece = |token: Token| {
+                    (token.id, token.offsets.0..token.offsets.1)
+                };
+                Ok(tokens.into_iter().map(piece).collect())
+            }
+        }
+    }
+
     /// The model's tokens, never a special one: those come from matches only,
     /// even where the vocabulary has merges that lead to their names.
     fn tokenize(&self, text: &str) -> Result<Vec<Token>, Failed> {
-        let tokens = self.model.tokenize(text)?;
-        let hidden = |token: &Token| {
-            let flags = self.table.flags.get(token.id as usize);
-            flags.is_some_and(|flags| flags & SPECIAL != 0)
-                && text.get(token.offsets.0..token.offsets.1)
-                    == Some(token.value.as_str())
-                && token.value.chars().nth(1).is_some()
-        };
-        if !tokens.iter().any(hidden) {
-            return Ok(tokens);
-        }
-        let mut safe = Vec::with_capacity(tokens.len() + 8);
-        for token in tokens {
-            if hidden(&token) {
-                let count = token.value.chars().count();
-                let middle = token.value.char_indices().nth(count / 2);
-                let (left, right) =
-                    token.value.split_at(middle.map_or(0, |(at, _)| at));
-                safe.extend(self.tokenize(left)?);
-                safe.extend(self.tokenize(right)?);
+        let mut out = Vec::new();
+        for (id, range) in self.pieces(text)? {
+            let part = text.get(range).unwrap_or("");
+            let flags = self.table.flags.get(id as usize);
+            let hidden = flags.is_some_and(|flags| flags & SPECIAL != 0)
+                && self.table.names.get(id as usize) == part.as_bytes()
+                && part.chars().nth(1).is_some();
+            if hidden {
+                let count = part.chars().count();
+                let middle = part.char_indices().nth(count / 2);
+                let (left, right) = part.split_at(middle.map_or(0, |(at, _)| at));
+                out.extend(self.tokenize(left)?);
+                out.extend(self.tokenize(right)?);
             } else {
-                safe.push(token);
+                out.push(Token::new(id, String::new(), (0, 0)));
             }
         }
-        Ok(safe)
+        Ok(out)
     }
 
     pub fn token_id(&self, name: &str) -> Option<u32> {
         let added = self.added_ids.get(name).copied();
-        added.or_else(|| self.model.token_to_id(name))
+        added.or_else(|| match &self.model {
+            Model::Library(library) => library.get_model().token_to_id(name),
+            Model::Compact(bpe) => bpe.id(&self.table.names, name.as_bytes()),
+        })
     }
 }
 

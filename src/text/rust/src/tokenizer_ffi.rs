@@ -141,8 +141,8 @@ pub unsafe extern "C" fn rapid_tokenizer_token(
     let index = id as usize;
     match table.flags.get(index) {
         Some(&flags) => CToken {
-            name: Bytes::of(table.names[index].as_bytes()),
-            bytes: Bytes::of(&table.bytes[index]),
+            name: Bytes::of(table.names.get(index)),
+            bytes: Bytes::of(table.bytes.get(index)),
             flags,
         },
         None => CToken { name: Bytes::of(&[]), bytes: Bytes::of(&[]), flags: 0 },
