@@ -95,8 +95,8 @@ inline BlockScale block_scale(
       out.min = half_lanes(header + 32 + 2 * row);
     }
   } else if constexpr (Layout::kKind == ScaleKind::affine) {
-    out.scale = brain ? brain_lanes(header + 2 * row)
-                      : half_lanes(header + 2 * row);
+    out.scale =
+        brain ? brain_lanes(header + 2 * row) : half_lanes(header + 2 * row);
     out.min = brain ? brain_lanes(header + 32 + 2 * row)
                     : half_lanes(header + 32 + 2 * row);
   } else if constexpr (Layout::kKind == ScaleKind::exponent) {
@@ -112,8 +112,8 @@ inline BlockScale block_scale(
     const IntVec min = low >> 4 | (high >> 2 & 3) << 4;
     out.scale =
         half_lanes(header + 2 * row) * __builtin_convertvector(scale, Vec);
-    out.min = -(half_lanes(header + 32 + 2 * row) *
-                __builtin_convertvector(min, Vec));
+    out.min = -(
+        half_lanes(header + 32 + 2 * row) * __builtin_convertvector(min, Vec));
   } else {
     out.scale = half_lanes(header + 2 * row);
     out.low = ints_of_signed(header + 32 + 32 * block + row);
@@ -172,8 +172,8 @@ inline void part_dots(
     int part,
     const QuantisedRow* x,
     Vec (&total)[M]) {
-  const int blocks = Layout::kKind == ScaleKind::affine ? w.layout.blocks
-                                                        : Layout::kBlocks;
+  const int blocks =
+      Layout::kKind == ScaleKind::affine ? w.layout.blocks : Layout::kBlocks;
   for (int m = 0; m < M; ++m) {
     total[m] = Vec{};
   }
