@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 namespace rapid {
@@ -48,6 +49,21 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(
   }
   return std::shared_ptr<const MappedFile>(
       new MappedFile(path, {static_cast<const std::byte*>(data), size}));
+}
+
+void MappedFile::release(std::span<const std::byte> part) const {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto base = reinterpret_cast<uintptr_t>(bytes_.data());
+  const auto first = reinterpret_cast<uintptr_t>(part.data());
+  if (part.empty() || first < base ||
+      first + part.size() > base + bytes_.size()) {
+    return;
+  }
+  const uintptr_t begin = first / page * page;
+  ::madvise(
+      reinterpret_cast<void*>(begin),
+      first + part.size() - begin,
+      MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

@@ -23,6 +23,10 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
 
+  // Lets the memory of the pages under `part` go; a later read brings them
+  // back from the file. Nothing happens to what lies outside the map.
+  void release(std::span<const std::byte> part) const;
+
  private:
   MappedFile(std::string path, std::span<const std::byte> bytes)
       : path_(std::move(path)), bytes_(bytes) {}

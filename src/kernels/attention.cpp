@@ -86,14 +86,50 @@ mx::array one_sequence(
   return mx::reshape(mx::transpose(out, {2, 0, 1, 3}), {n, heads * group, dim});
 }
 
+// Heads [first, first + heads) of qkv as [T, heads, D].
+mx::array heads_of(const mx::array& qkv, int first, int heads, int dim) {
+  const int rows = qkv.shape(0);
+  return mx::reshape(
+      mx::slice(qkv, {0, first * dim}, {rows, (first + heads) * dim}),
+      {rows, heads, dim});
+}
+
+mx::array turned(
+    const mx::array& x,
+    const std::optional<RmsNorm>& norm,
+    const mx::array& positions,
+    const RopeOptions& rope) {
+  return rope_reference(
+      norm ? rms_norm_reference(x, *norm) : x, positions, rope);
+}
+
+mx::array positions_of(std::span<const AttentionRows> batch) {
+  std::vector<mx::array> parts;
+  for (const AttentionRows& rows : batch) {
+    const int start = rows.pages->length;
+    parts.push_back(mx::arange(start, start + rows.rows, mx::int32));
+  }
+  return parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), 0);
+}
+
 }  // namespace
 
 mx::array attention_reference(
-    const mx::array& q,
-    const mx::array& k,
-    const mx::array& v,
-    std::span<const AttentionRows> batch,
-    const AttentionOptions& options) {
+    const mx::array& qkv,
+    const Attention& layer,
+    std::span<const AttentionRows> batch) {
+  const AttentionOptions& o = layer.options;
+  const KvShape shape = batch.front().pages->shape;
+  const mx::array positions = positions_of(batch);
+  const mx::array q =
+      turned(heads_of(qkv, 0, o.heads, shape.dim), o.q_norm, positions, o.rope);
+  const mx::array k = turned(
+      heads_of(qkv, o.heads, shape.heads, shape.dim),
+      o.k_norm,
+      positions,
+      o.rope);
+  const mx::array v =
+      heads_of(qkv, o.heads + shape.heads, shape.heads, shape.dim);
   std::vector<mx::array> parts;
   for (const AttentionRows& rows : batch) {
     write_rows(rows, k, v);
@@ -101,20 +137,20 @@ mx::array attention_reference(
         q,
         {rows.first_row, 0, 0},
         {rows.first_row + rows.rows, q.shape(1), q.shape(2)});
-    parts.push_back(one_sequence(mine, *rows.pages, options));
+    parts.push_back(one_sequence(mine, *rows.pages, o));
     rows.pages->length += rows.rows;
   }
-  return parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), 0);
+  const mx::array out =
+      parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), 0);
+  return mx::reshape(out, {out.shape(0), o.heads * shape.dim});
 }
 
 mx::array attention(
-    const mx::array& q,
-    const mx::array& k,
-    const mx::array& v,
-    std::span<const AttentionRows> batch,
-    const AttentionOptions& options) {
-  return cpu_kernels_active() ? attention_cpu(q, k, v, batch, options)
-                              : attention_reference(q, k, v, batch, options);
+    const mx::array& qkv,
+    const AttentionPtr& layer,
+    std::span<const AttentionRows> batch) {
+  return cpu_kernels_active() ? attention_cpu(qkv, layer, batch)
+                              : attention_reference(qkv, *layer, batch);
 }
 
 }  // namespace rapid

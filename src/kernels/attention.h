@@ -1,8 +1,9 @@
 // Causal attention over paged keys and values, for a ragged batch: the rows of
-// q, k and v are the new tokens of several sequences, one after another.
+// qkv are the new tokens of several sequences, one after another.
 //
-// The op writes the new k and v into the pages, then each query row attends to
-// positions [max(0, p - window + 1), p] of its own sequence. Tiles sit at fixed
+// The op norms and rotates the heads of q and k, writes the new k and v into
+// the pages, then each query row attends to positions
+// [max(0, p - window + 1), p] of its own sequence. Tiles sit at fixed
 // absolute positions (a page is a tile) and their partial softmax results are
 // merged in page order, so a row's result never depends on how many rows came
 // with it. Softmax and sums are float32.
@@ -13,10 +14,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/elementwise.h"
 
 namespace rapid {
 
@@ -51,10 +53,25 @@ struct PageList {
 };
 
 struct AttentionOptions {
+  int heads = 0;  // of q; k and v have those of the pages
   float scale = 1.0f;
   int window = 0;        // 0 = all earlier tokens
   float softcap = 0.0f;  // 0 = off: cap * tanh(score / cap)
+  RopeOptions rope;      // of q and k
+  // Over each head, before the rotation.
+  std::optional<RmsNorm> q_norm;
+  std::optional<RmsNorm> k_norm;
 };
+
+// The options of a layer and what follows from them, made once.
+struct Attention {
+  explicit Attention(AttentionOptions o)
+      : options(std::move(o)), frequencies(rope_frequencies(options.rope)) {}
+  AttentionOptions options;
+  std::vector<float> frequencies;
+};
+
+using AttentionPtr = std::shared_ptr<const Attention>;
 
 // Rows [first_row, first_row + rows) belong to `pages`, which already has room
 // for them; they sit at positions pages->length .. pages->length + rows - 1.
@@ -64,21 +81,17 @@ struct AttentionRows {
   int rows = 0;
 };
 
-// q [T, Hq, D], k and v [T, Hkv, D] float32 -> [T, Hq, D] float32.
-// Advances each pages->length by its rows when the graph is built. Page
-// contents are only valid after the result was evaluated.
+// qkv [T, (Hq + 2 Hkv) D] float32, the heads of q, k and v one after another
+// -> [T, Hq D] float32. Advances each pages->length by its rows when the graph
+// is built. Page contents are only valid after the result was evaluated.
 mx::array attention(
-    const mx::array& q,
-    const mx::array& k,
-    const mx::array& v,
-    std::span<const AttentionRows> batch,
-    const AttentionOptions& options);
+    const mx::array& qkv,
+    const AttentionPtr& layer,
+    std::span<const AttentionRows> batch);
 
 mx::array attention_reference(
-    const mx::array& q,
-    const mx::array& k,
-    const mx::array& v,
-    std::span<const AttentionRows> batch,
-    const AttentionOptions& options);
+    const mx::array& qkv,
+    const Attention& layer,
+    std::span<const AttentionRows> batch);
 
 }  // namespace rapid

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
+#include "kernels/attention_call_cpu.h"
 #include "kernels/cpu_primitive.h"
+#include "kernels/scratch.h"
 #include "simd/simd.h"
 #include "simd/thread_pool.h"
 
@@ -12,13 +13,8 @@ namespace rapid {
 
 namespace {
 
-// One sequence's part of a call, its pages held until the kernel has run.
-struct Sequence {
-  std::vector<std::shared_ptr<KvPage>> pages;
-  int start = 0;  // position of its first new row
-  int first_row = 0;
-  int rows = 0;
-};
+using Call = AttentionCall;
+using Sequence = AttentionSequence;
 
 // One query position of one sequence, with one KV head.
 struct Unit {
@@ -26,59 +22,6 @@ struct Unit {
   int row;  // within the sequence
   int head;
 };
-
-struct Call {
-  std::vector<Sequence> sequences;
-  AttentionOptions options;
-  KvShape shape;
-  int group = 1;  // query heads per KV head
-  const float* q = nullptr;
-  const float* k = nullptr;
-  const float* v = nullptr;
-  float* out = nullptr;
-  float* partials = nullptr;
-
-  bool half() const { return shape.dtype == mx::float16; }
-  int state_size() const { return group * (shape.dim + 2); }
-};
-
-float* thread_memory(size_t floats) {
-  thread_local std::vector<float> memory;
-  if (memory.size() < floats) {
-    memory.resize(floats);
-  }
-  return memory.data();
-}
-
-// Element index of (which, head, slot) in a page.
-size_t page_at(const KvShape& shape, int which, int head, int slot) {
-  return ((static_cast<size_t>(which) * shape.heads + head) * kPageTokens +
-          slot) *
-         shape.dim;
-}
-
-void write_row(const Call& call, const Sequence& s, int row) {
-  const int position = s.start + row;
-  KvPage& page = *s.pages[static_cast<size_t>(position / kPageTokens)];
-  const int dim = call.shape.dim;
-  for (int which = 0; which < 2; ++which) {
-    const float* from =
-        (which == 0 ? call.k : call.v) +
-        static_cast<size_t>(s.first_row + row) * call.shape.heads * dim;
-    for (int head = 0; head < call.shape.heads; ++head) {
-      const size_t at =
-          page_at(call.shape, which, head, position % kPageTokens);
-      if (call.half()) {
-        auto* to = page.data.data<mx::float16_t>() + at;
-        for (int i = 0; i < dim; ++i) {
-          to[i] = static_cast<mx::float16_t>(from[head * dim + i]);
-        }
-      } else {
-        std::copy_n(from + head * dim, dim, page.data.data<float>() + at);
-      }
-    }
-  }
-}
 
 // Keys or values of one head and tile as float32.
 const float* tile_of(
@@ -103,7 +46,7 @@ struct Range {
 
 Range range_of(const Call& call, const Sequence& s, int row) {
   const int position = s.start + row;
-  const int window = call.options.window;
+  const int window = call.options().window;
   return {window > 0 ? std::max(0, position - window + 1) : 0, position + 1};
 }
 
@@ -125,8 +68,8 @@ void attend_tile(
                    call.group * call.shape.dim;
   query.group = call.group;
   query.dim = call.shape.dim;
-  query.scale = call.options.scale;
-  query.softcap = call.options.softcap;
+  query.scale = call.options().scale;
+  query.softcap = call.options().softcap;
   kernel_table().attend(
       query,
       k,
@@ -168,9 +111,10 @@ void finish(const Call& call, const Unit& unit, const float* state) {
 void run_block(const Call& call, std::span<const Unit> units) {
   const int size = call.state_size();
   const size_t tile_floats = static_cast<size_t>(kPageTokens) * call.shape.dim;
-  float* states = thread_memory((units.size() + 1) * size + 2 * tile_floats);
-  float* partial = states + units.size() * size;
-  float* memory = partial + size;
+  Scratch scratch;
+  float* states = scratch.take<float>(units.size() * size);
+  auto* partial = scratch.take<float>(static_cast<size_t>(size));
+  auto* memory = scratch.take<float>(2 * tile_floats);
   const Sequence& s = *units.front().sequence;
   const int head = units.front().head;
   const int first = range_of(call, s, units.front().row).first / kPageTokens;
@@ -253,9 +197,12 @@ std::vector<Piece> pieces_of(const Call& call) {
 void run_pieces(const Call& call, const std::vector<Piece>& pieces) {
   const auto size = static_cast<size_t>(call.state_size());
   const size_t tile_floats = static_cast<size_t>(kPageTokens) * call.shape.dim;
+  Scratch scratch;
+  auto* partials = scratch.take<float>(pieces.size() * size);
   ThreadPool::global().run(
       static_cast<int>(pieces.size()), 2, [&](int begin, int end) {
-        float* memory = thread_memory(2 * tile_floats);
+        Scratch own;
+        auto* memory = own.take<float>(2 * tile_floats);
         for (int i = begin; i < end; ++i) {
           const Piece& piece = pieces[static_cast<size_t>(i)];
           const Unit& unit = piece.unit;
@@ -266,19 +213,34 @@ void run_pieces(const Call& call, const std::vector<Piece>& pieces) {
               piece.tile,
               tile_of(call, page, 0, unit.head, memory),
               tile_of(call, page, 1, unit.head, memory + tile_floats),
-              call.partials + static_cast<size_t>(i) * size);
+              partials + static_cast<size_t>(i) * size);
         }
       });
   for (size_t i = 0; i < pieces.size();) {
     const Unit& unit = pieces[i].unit;
-    float* state = call.partials + i * size;
+    float* state = partials + i * size;
     for (++i;
          i < pieces.size() && pieces[i].unit.sequence == unit.sequence &&
          pieces[i].unit.row == unit.row && pieces[i].unit.head == unit.head;
          ++i) {
-      fold(call, state, call.partials + i * size, false);
+      fold(call, state, partials + i * size, false);
     }
     finish(call, unit, state);
+  }
+}
+
+// Fewer units than this share out their tiles, too.
+constexpr int kFewUnits = 32;
+
+void run(Call& call, int tokens) {
+  Scratch scratch;
+  call.q = scratch.take<float>(
+      static_cast<size_t>(tokens) * call.heads() * call.shape.dim);
+  take_rows(call);
+  if (tokens * call.shape.heads < kFewUnits) {
+    run_pieces(call, pieces_of(call));
+  } else {
+    run_blocks(call);
   }
 }
 
@@ -288,40 +250,10 @@ class RapidAttention final : public CpuPrimitive {
   const char* name() const override { return "RapidAttention"; }
 
   void eval_cpu(const std::vector<mx::array>& inputs, mx::array& out) override {
-    auto call = std::make_shared<Call>(call_);
-    call->q = rows<float>(inputs[0]);
-    call->k = rows<float>(inputs[1]);
-    call->v = rows<float>(inputs[2]);
+    auto call = std::make_shared<Call>(std::move(call_));
+    call->qkv = rows<float>(inputs[0]);
     call->out = allocate(out);
-    int units = 0;
-    for (const Sequence& s : call->sequences) {
-      units += s.rows * call->shape.heads;
-    }
-    auto pieces = std::make_shared<std::vector<Piece>>();
-    if (units < 32) {
-      *pieces = pieces_of(*call);
-      const auto floats = static_cast<int>(pieces->size()) * call->state_size();
-      mx::array partials(
-          mx::allocator::malloc(static_cast<size_t>(floats) * sizeof(float)),
-          {floats},
-          mx::float32);
-      call->partials = partials.data<float>();
-      encoder().add_temporary(std::move(partials));
-    }
-    encoder().dispatch([call, pieces] {
-      for (const Sequence& s : call->sequences) {
-        ThreadPool::global().run(s.rows, 64, [&](int begin, int end) {
-          for (int row = begin; row < end; ++row) {
-            write_row(*call, s, row);
-          }
-        });
-      }
-      if (pieces->empty()) {
-        run_blocks(*call);
-      } else {
-        run_pieces(*call, *pieces);
-      }
-    });
+    encoder().dispatch([call, tokens = out.shape(0)] { run(*call, tokens); });
   }
 
  private:
@@ -334,28 +266,36 @@ void check(bool fits, const char* what) {
   }
 }
 
-}  // namespace
-
-mx::array attention_cpu(
-    const mx::array& q,
-    const mx::array& k,
-    const mx::array& v,
-    std::span<const AttentionRows> batch,
-    const AttentionOptions& options) {
-  check(!batch.empty(), "an empty batch");
-  Call call;
-  call.options = options;
-  call.shape = batch.front().pages->shape;
+void check_layer(const Call& call) {
+  const AttentionOptions& o = call.options();
+  const auto fits = [&](const std::optional<RmsNorm>& norm) {
+    return !norm || norm->weight.size() == static_cast<size_t>(call.shape.dim);
+  };
   check(
       call.shape.dtype == mx::float32 || call.shape.dtype == mx::float16,
       "pages are float32 or float16");
   check(
-      q.ndim() == 3 && q.shape(2) == call.shape.dim &&
-          q.shape(1) % call.shape.heads == 0 && k.shape() == v.shape() &&
-          k.shape() ==
-              mx::Shape({q.shape(0), call.shape.heads, call.shape.dim}),
-      "the shapes of q, k and v do not fit the pages");
-  call.group = q.shape(1) / call.shape.heads;
+      o.heads > 0 && o.heads % call.shape.heads == 0 &&
+          o.rope.dims <= call.shape.dim && o.rope.dims % 2 == 0 &&
+          fits(o.q_norm) && fits(o.k_norm),
+      "heads, norms or rotation do not fit the pages");
+}
+
+}  // namespace
+
+mx::array attention_cpu(
+    const mx::array& qkv,
+    const AttentionPtr& layer,
+    std::span<const AttentionRows> batch) {
+  check(!batch.empty(), "an empty batch");
+  Call call;
+  call.layer = layer;
+  call.shape = batch.front().pages->shape;
+  check_layer(call);
+  call.group = call.heads() / call.shape.heads;
+  check(
+      qkv.ndim() == 2 && qkv.shape(1) == call.width(),
+      "the width of qkv does not fit the heads");
   int row = 0;
   for (const AttentionRows& rows : batch) {
     PageList& list = *rows.pages;
@@ -369,15 +309,13 @@ mx::array attention_cpu(
     list.length = end;
     row += rows.rows;
   }
-  check(row == q.shape(0), "rows that belong to no sequence");
-  const mx::Shape shape = q.shape();
+  check(row == qkv.shape(0), "rows that belong to no sequence");
+  const mx::Shape shape = {row, call.heads() * call.shape.dim};
   return mx::array(
       shape,
       mx::float32,
       std::make_shared<RapidAttention>(std::move(call)),
-      {as_type(q, mx::float32),
-       as_type(k, mx::float32),
-       as_type(v, mx::float32)});
+      {as_type(qkv, mx::float32)});
 }
 
 }  // namespace rapid

@@ -1,4 +1,4 @@
-// The CPU kernel behind attention().
+// The CPU kernel behind attention.h: same contract, row-invariant.
 #pragma once
 
 #include "kernels/attention.h"
@@ -6,10 +6,8 @@
 namespace rapid {
 
 mx::array attention_cpu(
-    const mx::array& q,
-    const mx::array& k,
-    const mx::array& v,
-    std::span<const AttentionRows> batch,
-    const AttentionOptions& options);
+    const mx::array& qkv,
+    const AttentionPtr& layer,
+    std::span<const AttentionRows> batch);
 
 }  // namespace rapid

@@ -3,15 +3,12 @@
 #include <cmath>
 #include <numbers>
 
-#include "kernels/elementwise_cpu.h"
-
 namespace rapid {
 
-mx::array rms_norm_reference(
-    const mx::array& x, const mx::array& weight, float eps) {
+mx::array rms_norm_reference(const mx::array& x, const RmsNorm& norm) {
   const mx::array mean = mx::mean(mx::square(x), -1, true);
-  return mx::multiply(
-      mx::multiply(x, mx::rsqrt(mx::add(mean, mx::array(eps)))), weight);
+  const mx::array scale = mx::rsqrt(mx::add(mean, mx::array(norm.eps)));
+  return mx::multiply(mx::multiply(x, scale), norm.weight);
 }
 
 mx::array gated_reference(
@@ -46,6 +43,9 @@ std::vector<float> rope_frequencies(const RopeOptions& o) {
 
 mx::array rope_reference(
     const mx::array& x, const mx::array& positions, const RopeOptions& o) {
+  if (o.dims == 0) {
+    return x;
+  }
   const std::vector<float> frequencies = rope_frequencies(o);
   const int pairs = o.dims / 2;
   const int rows = x.shape(0);
@@ -75,23 +75,6 @@ mx::array rope_reference(
   const mx::array rest =
       mx::slice(x, {0, 0, o.dims}, {rows, heads, x.shape(2)});
   return mx::concatenate({out, rest}, 2);
-}
-
-mx::array rms_norm(const mx::array& x, const mx::array& weight, float eps) {
-  return cpu_kernels_active() ? rms_norm_cpu(x, weight, eps)
-                              : rms_norm_reference(x, weight, eps);
-}
-
-mx::array gated(
-    const mx::array& gate, const mx::array& up, Activation activation) {
-  return cpu_kernels_active() ? gated_cpu(gate, up, activation)
-                              : gated_reference(gate, up, activation);
-}
-
-mx::array rope(
-    const mx::array& x, const mx::array& positions, const RopeOptions& o) {
-  return cpu_kernels_active() ? rope_cpu(x, positions, o)
-                              : rope_reference(x, positions, o);
 }
 
 }  // namespace rapid

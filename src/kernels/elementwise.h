@@ -1,4 +1,5 @@
-// Row-wise ops around the matrix products. All float32.
+// The row-wise steps inside the fused nodes, as plain MLX ops: their
+// definition, and what runs where a backend has no kernel. All float32.
 #pragma once
 
 #include <vector>
@@ -7,21 +8,22 @@
 
 namespace rapid {
 
-// x / sqrt(mean(x^2) + eps) * weight over the last axis. x [..., D].
-mx::array rms_norm(const mx::array& x, const mx::array& weight, float eps);
-mx::array rms_norm_reference(
-    const mx::array& x, const mx::array& weight, float eps);
+// x / sqrt(mean(x^2) + eps) * weight over the last axis.
+struct RmsNorm {
+  mx::array weight;  // [D] float32, evaluated
+  float eps = 1e-6f;
+};
+
+mx::array rms_norm_reference(const mx::array& x, const RmsNorm& norm);
 
 enum class Activation { silu, gelu_tanh };
 
 // activation(gate) * up, element by element, same shape.
-mx::array gated(
-    const mx::array& gate, const mx::array& up, Activation activation);
 mx::array gated_reference(
     const mx::array& gate, const mx::array& up, Activation activation);
 
 struct RopeOptions {
-  int dims = 0;  // rotated leading dims of each head, even
+  int dims = 0;  // rotated leading dims of each head, even; 0 = none
   float base = 10000.0f;
   float scale = 1.0f;        // positions are multiplied by it
   bool interleaved = false;  // pairs (0,1),(2,3).. instead of (i, i+dims/2)
@@ -33,8 +35,6 @@ struct RopeOptions {
 std::vector<float> rope_frequencies(const RopeOptions& o);
 
 // x [T, H, D], positions [T] int32: row t is rotated by positions[t].
-mx::array rope(
-    const mx::array& x, const mx::array& positions, const RopeOptions& o);
 mx::array rope_reference(
     const mx::array& x, const mx::array& positions, const RopeOptions& o);
 

@@ -69,16 +69,18 @@ Result<DecoderSpine> DecoderSpine::load(
   RAPID_TRY(
       Embedding embedding,
       Embedding::load(model, "embed_tokens", config.vocabulary, config.hidden));
+  auto head = std::make_shared<Projection>();
   RAPID_TRY(
-      RmsNorm norm,
-      RmsNorm::load(
+      head->before,
+      load_rms_norm(
           model, "norm", {config.hidden, config.norm_eps, norm_offset}));
-  const bool has_head = root.has("lm_head.weight");
-  Linear head = embedding.as_linear();
-  if (!config.tied.value_or(!has_head)) {
+  if (config.tied.value_or(!root.has("lm_head.weight"))) {
+    head->parts.push_back(embedding.as_linear());
+  } else {
     RAPID_TRY(
-        head,
-        Linear::load(root, {"lm_head", config.hidden, config.vocabulary}));
+        Linear matrix,
+        load_linear(root, {"lm_head", config.hidden, config.vocabulary}));
+    head->parts.push_back(std::move(matrix));
   }
   ModelInfo info;
   info.architecture = files.architecture;
@@ -92,7 +94,6 @@ Result<DecoderSpine> DecoderSpine::load(
   return DecoderSpine{
       .info = std::move(info),
       .embedding = std::move(embedding),
-      .norm = std::move(norm),
       .head = std::move(head)};
 }
 
@@ -128,7 +129,7 @@ void Decoder::check(std::span<const SequenceInput> batch) const {
 }
 
 mx::array Decoder::logits(const mx::array& rows) const {
-  const mx::array out = spine_.head(spine_.norm(rows));
+  const mx::array out = project(rows, spine_.head);
   if (spine_.logit_softcap == 0.0f) {
     return out;
   }
@@ -148,10 +149,8 @@ mx::array Decoder::forward(std::span<const SequenceInput> inputs) {
   }
   const RaggedBatch batch = RaggedBatch::lay_out(states, counts);
   const auto rows = static_cast<int>(ids.size());
-  mx::array x = spine_.embedding(mx::array(ids.data(), {rows}, mx::int32));
-  if (spine_.embedding_scale != 1.0f) {
-    x = mx::multiply(x, mx::array(spine_.embedding_scale));
-  }
+  mx::array x = spine_.embedding(
+      mx::array(ids.data(), {rows}, mx::int32), spine_.embedding_scale);
   for (int i = 0; i < spine_.info.layers; ++i) {
     x = layer(i, x, batch);
   }

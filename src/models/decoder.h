@@ -9,7 +9,7 @@
 #include "models/model.h"
 #include "nn/embedding.h"
 #include "nn/ragged_batch.h"
-#include "nn/rms_norm.h"
+#include "nn/transformer_block.h"
 
 namespace rapid {
 
@@ -23,8 +23,7 @@ struct KvLayer {
 struct DecoderSpine {
   ModelInfo info;
   Embedding embedding;
-  RmsNorm norm;
-  Linear head;
+  ProjectionPtr head;  // the final norm and the matrix
   float embedding_scale = 1.0f;
   float logit_softcap = 0.0f;  // 0 = off
   std::vector<KvLayer> states;
@@ -59,6 +58,21 @@ class Decoder : public Model {
   mx::array logits(const mx::array& rows) const;
 
   DecoderSpine spine_;
+};
+
+// A decoder whose layers are all plain transformer blocks.
+class BlockDecoder final : public Decoder {
+ public:
+  BlockDecoder(DecoderSpine spine, std::vector<TransformerBlock> layers)
+      : Decoder(std::move(spine)), layers_(std::move(layers)) {}
+
+ private:
+  mx::array layer(
+      int index, const mx::array& x, const RaggedBatch& batch) const override {
+    return layers_[static_cast<size_t>(index)](x, batch, index);
+  }
+
+  std::vector<TransformerBlock> layers_;
 };
 
 // Ends strict loading: skips what is known and unneeded (rotary tables, a head

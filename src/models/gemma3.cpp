@@ -9,8 +9,6 @@
 #include "models/decoder.h"
 #include "models/gguf_config.h"
 #include "models/registry.h"
-#include "nn/attention.h"
-#include "nn/gated_mlp.h"
 
 namespace rapid {
 
@@ -25,32 +23,6 @@ struct Gemma3Config {
   RopeOptions full_rope;
   RopeOptions sliding_rope;
   std::vector<bool> sliding;  // by layer
-};
-
-struct Gemma3Layer {
-  RmsNorm before_attention;
-  SelfAttention attention;
-  RmsNorm after_attention;
-  RmsNorm before_mlp;
-  GatedMlp mlp;
-  RmsNorm after_mlp;
-};
-
-class Gemma3 final : public Decoder {
- public:
-  Gemma3(DecoderSpine spine, std::vector<Gemma3Layer> layers)
-      : Decoder(std::move(spine)), layers_(std::move(layers)) {}
-
- private:
-  mx::array layer(
-      int index, const mx::array& x, const RaggedBatch& batch) const override {
-    const Gemma3Layer& l = layers_[static_cast<size_t>(index)];
-    const mx::array mixed = l.attention(l.before_attention(x), batch, index);
-    const mx::array h = mx::add(x, l.after_attention(mixed));
-    return mx::add(h, l.after_mlp(l.mlp(l.before_mlp(h))));
-  }
-
-  std::vector<Gemma3Layer> layers_;
 };
 
 // Checkpoints leave out what equals transformers' Gemma3TextConfig.
@@ -144,15 +116,16 @@ Result<Gemma3Config> read_config(const ModelFiles& files) {
   return out;
 }
 
-Result<Gemma3Layer> load_layer(
-    const WeightCursor& at, const Gemma3Config& config, bool sliding) {
+TransformerBlockOptions block_options(
+    const Gemma3Config& config, bool sliding) {
   const DecoderConfig& s = config.shape;
-  const RmsNormOptions norm{s.hidden, s.norm_eps, config.norm_offset};
-  RAPID_TRY(RmsNorm one, RmsNorm::load(at, "input_layernorm", norm));
-  RAPID_TRY(
-      SelfAttention attention,
-      SelfAttention::load(
-          at.scope("self_attn"),
+  return {
+      .norm = {s.hidden, s.norm_eps, config.norm_offset},
+      .norm_names =
+          {.after_attention = "post_attention_layernorm",
+           .before_mlp = "pre_feedforward_layernorm",
+           .after_mlp = "post_feedforward_layernorm"},
+      .attention =
           {.hidden = s.hidden,
            .heads = s.heads,
            .kv_heads = s.kv_heads,
@@ -162,26 +135,10 @@ Result<Gemma3Layer> load_layer(
            .head_norm =
                RmsNormOptions{s.head_dim, s.norm_eps, config.norm_offset},
            .rope = sliding ? config.sliding_rope : config.full_rope,
-           .attention = {
-               .scale = config.scale,
-               .window = sliding ? s.sliding_window : 0,
-               .softcap = config.attention_softcap}}));
-  RAPID_TRY(RmsNorm two, RmsNorm::load(at, "post_attention_layernorm", norm));
-  RAPID_TRY(
-      RmsNorm three, RmsNorm::load(at, "pre_feedforward_layernorm", norm));
-  RAPID_TRY(
-      GatedMlp mlp,
-      GatedMlp::load(
-          at.scope("mlp"), {s.hidden, s.inner, Activation::gelu_tanh}));
-  RAPID_TRY(
-      RmsNorm four, RmsNorm::load(at, "post_feedforward_layernorm", norm));
-  return Gemma3Layer{
-      std::move(one),
-      std::move(attention),
-      std::move(two),
-      std::move(three),
-      std::move(mlp),
-      std::move(four)};
+           .scale = config.scale,
+           .window = sliding ? s.sliding_window : 0,
+           .softcap = config.attention_softcap},
+      .mlp = {s.hidden, s.inner, Activation::gelu_tanh}};
 }
 
 // Where the text part begins; what belongs to images is known and skipped.
@@ -201,10 +158,10 @@ std::string text_prefix(const ModelFiles& files, WeightMap& map) {
 }
 
 Result<std::unique_ptr<Model>> load_gemma3(
-    std::shared_ptr<const ModelFiles> files, const LoadOptions&) {
+    std::shared_ptr<const ModelFiles> files, const LoadOptions& options) {
   RAPID_TRY(const Gemma3Config config, read_config(*files));
   const DecoderConfig& shape = config.shape;
-  RAPID_TRY(auto map, WeightMap::open(files));
+  RAPID_TRY(auto map, WeightMap::open(files, options.exact));
   const WeightCursor root(*map, text_prefix(*files, *map));
   const WeightCursor model = root.scope("model");
   RAPID_TRY(
@@ -213,18 +170,20 @@ Result<std::unique_ptr<Model>> load_gemma3(
   spine.embedding_scale = std::sqrt(static_cast<float>(shape.hidden));
   spine.logit_softcap = config.logit_softcap;
 
-  std::vector<Gemma3Layer> layers;
+  std::vector<TransformerBlock> layers;
   for (int i = 0; i < shape.layers; ++i) {
     const bool sliding = config.sliding[static_cast<size_t>(i)];
     RAPID_TRY(
-        Gemma3Layer next, load_layer(layer_scope(model, i), config, sliding));
+        TransformerBlock next,
+        TransformerBlock::load(
+            layer_scope(model, i), block_options(config, sliding)));
     layers.push_back(std::move(next));
     spine.states.push_back(
         {shape.kv_heads, shape.head_dim, sliding ? shape.sliding_window : 0});
   }
   RAPID_CHECK(finish_weights(*map, *files, shape));
   return std::unique_ptr<Model>(
-      std::make_unique<Gemma3>(std::move(spine), std::move(layers)));
+      std::make_unique<BlockDecoder>(std::move(spine), std::move(layers)));
 }
 
 }  // namespace

@@ -8,25 +8,10 @@
 #include "models/decoder.h"
 #include "models/gguf_config.h"
 #include "models/registry.h"
-#include "nn/pre_norm_block.h"
 
 namespace rapid {
 
 namespace {
-
-class Llama final : public Decoder {
- public:
-  Llama(DecoderSpine spine, std::vector<PreNormBlock> layers)
-      : Decoder(std::move(spine)), layers_(std::move(layers)) {}
-
- private:
-  mx::array layer(
-      int index, const mx::array& x, const RaggedBatch& batch) const override {
-    return layers_[static_cast<size_t>(index)](x, batch, index);
-  }
-
-  std::vector<PreNormBlock> layers_;
-};
 
 Bias bias(const Json& config, const char* key) {
   // GGUF has no such key; there the tensors say it.
@@ -55,17 +40,17 @@ Result<RopeOptions> read_rope(
 }
 
 Result<std::unique_ptr<Model>> load_llama(
-    std::shared_ptr<const ModelFiles> files, const LoadOptions&) {
+    std::shared_ptr<const ModelFiles> files, const LoadOptions& options) {
   RAPID_TRY(const Json config, model_config(*files));
   RAPID_TRY(const DecoderConfig shape, read_decoder_config(config));
   RAPID_CHECK(check_activation(config, "silu"));
-  RAPID_TRY(auto map, WeightMap::open(files));
+  RAPID_TRY(auto map, WeightMap::open(files, options.exact));
   const WeightCursor root(*map);
   const WeightCursor model = root.scope("model");
   RAPID_TRY(DecoderSpine spine, DecoderSpine::load(*files, shape, root, model));
   RAPID_TRY(const RopeOptions rope, read_rope(*files, config, shape, root));
 
-  const PreNormBlockOptions block{
+  const TransformerBlockOptions block{
       .norm = {shape.hidden, shape.norm_eps},
       .attention =
           {.hidden = shape.hidden,
@@ -75,25 +60,24 @@ Result<std::unique_ptr<Model>> load_llama(
            .qkv_bias = bias(config, "attention_bias"),
            .output_bias = bias(config, "attention_bias"),
            .rope = rope,
-           .attention =
-               {.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
-                .window = shape.sliding_window}},
+           .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+           .window = shape.sliding_window},
       .mlp = {
           .hidden = shape.hidden,
           .inner = shape.inner,
           .activation = Activation::silu,
           .bias = bias(config, "mlp_bias")}};
-  std::vector<PreNormBlock> layers;
+  std::vector<TransformerBlock> layers;
   for (int i = 0; i < shape.layers; ++i) {
     const WeightCursor at = layer_scope(model, i);
-    RAPID_TRY(PreNormBlock next, PreNormBlock::load(at, block));
+    RAPID_TRY(TransformerBlock next, TransformerBlock::load(at, block));
     layers.push_back(std::move(next));
     spine.states.push_back(
         {shape.kv_heads, shape.head_dim, shape.sliding_window});
   }
   RAPID_CHECK(finish_weights(*map, *files, shape));
   return std::unique_ptr<Model>(
-      std::make_unique<Llama>(std::move(spine), std::move(layers)));
+      std::make_unique<BlockDecoder>(std::move(spine), std::move(layers)));
 }
 
 }  // namespace

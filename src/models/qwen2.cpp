@@ -6,25 +6,10 @@
 #include "models/decoder.h"
 #include "models/gguf_config.h"
 #include "models/registry.h"
-#include "nn/pre_norm_block.h"
 
 namespace rapid {
 
 namespace {
-
-class Qwen2 final : public Decoder {
- public:
-  Qwen2(DecoderSpine spine, std::vector<PreNormBlock> layers)
-      : Decoder(std::move(spine)), layers_(std::move(layers)) {}
-
- private:
-  mx::array layer(
-      int index, const mx::array& x, const RaggedBatch& batch) const override {
-    return layers_[static_cast<size_t>(index)](x, batch, index);
-  }
-
-  std::vector<PreNormBlock> layers_;
-};
 
 // Window of each layer, 0 = full.
 Result<std::vector<int>> read_windows(
@@ -42,7 +27,7 @@ Result<std::vector<int>> read_windows(
   return out;
 }
 
-PreNormBlockOptions block_options(
+TransformerBlockOptions block_options(
     const DecoderConfig& shape, const RopeOptions& rope, int window) {
   return {
       .norm = {shape.hidden, shape.norm_eps},
@@ -53,9 +38,8 @@ PreNormBlockOptions block_options(
            .head_dim = shape.head_dim,
            .qkv_bias = Bias::required,
            .rope = rope,
-           .attention =
-               {.scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
-                .window = window}},
+           .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+           .window = window},
       .mlp = {
           .hidden = shape.hidden,
           .inner = shape.inner,
@@ -63,31 +47,31 @@ PreNormBlockOptions block_options(
 }
 
 Result<std::unique_ptr<Model>> load_qwen2(
-    std::shared_ptr<const ModelFiles> files, const LoadOptions&) {
+    std::shared_ptr<const ModelFiles> files, const LoadOptions& options) {
   RAPID_TRY(const Json config, model_config(*files));
   RAPID_TRY(const DecoderConfig shape, read_decoder_config(config));
   RAPID_CHECK(check_activation(config, "silu"));
   RAPID_TRY(const std::vector<int> windows, read_windows(config, shape));
   RAPID_TRY(
       const RopeOptions rope, rope_of_model(config, 10000.0f, shape.head_dim));
-  RAPID_TRY(auto map, WeightMap::open(files));
+  RAPID_TRY(auto map, WeightMap::open(files, options.exact));
   const WeightCursor root(*map);
   const WeightCursor model = root.scope("model");
   RAPID_TRY(DecoderSpine spine, DecoderSpine::load(*files, shape, root, model));
 
-  std::vector<PreNormBlock> layers;
+  std::vector<TransformerBlock> layers;
   for (int i = 0; i < shape.layers; ++i) {
     const int window = windows[static_cast<size_t>(i)];
     RAPID_TRY(
-        PreNormBlock next,
-        PreNormBlock::load(
+        TransformerBlock next,
+        TransformerBlock::load(
             layer_scope(model, i), block_options(shape, rope, window)));
     layers.push_back(std::move(next));
     spine.states.push_back({shape.kv_heads, shape.head_dim, window});
   }
   RAPID_CHECK(finish_weights(*map, *files, shape));
   return std::unique_ptr<Model>(
-      std::make_unique<Qwen2>(std::move(spine), std::move(layers)));
+      std::make_unique<BlockDecoder>(std::move(spine), std::move(layers)));
 }
 
 }  // namespace

@@ -5,44 +5,45 @@
 namespace rapid {
 
 Result<SelfAttention> SelfAttention::load(
-    const WeightCursor& cursor, const SelfAttentionOptions& o) {
+    const WeightCursor& cursor,
+    const SelfAttentionOptions& o,
+    BlockNorms norms) {
   const int q_width = o.heads * o.head_dim;
   const int kv_width = o.kv_heads * o.head_dim;
-  RAPID_TRY(
-      Linear q,
-      Linear::load(cursor, {"q_proj", o.hidden, q_width, o.qkv_bias}));
-  RAPID_TRY(
-      Linear k,
-      Linear::load(cursor, {"k_proj", o.hidden, kv_width, o.qkv_bias}));
-  RAPID_TRY(
-      Linear v,
-      Linear::load(cursor, {"v_proj", o.hidden, kv_width, o.qkv_bias}));
-  RAPID_TRY(
-      Linear out,
-      Linear::load(cursor, {"o_proj", q_width, o.hidden, o.output_bias}));
-  SelfAttention block(
-      o, std::move(q), std::move(k), std::move(v), std::move(out));
-  if (o.head_norm) {
-    RAPID_TRY(block.q_norm_, RmsNorm::load(cursor, "q_norm", *o.head_norm));
-    RAPID_TRY(block.k_norm_, RmsNorm::load(cursor, "k_norm", *o.head_norm));
+  auto qkv = std::make_shared<Projection>();
+  qkv->before = std::move(norms.before);
+  for (const LinearOptions& part :
+       {LinearOptions{"q_proj", o.hidden, q_width, o.qkv_bias},
+        LinearOptions{"k_proj", o.hidden, kv_width, o.qkv_bias},
+        LinearOptions{"v_proj", o.hidden, kv_width, o.qkv_bias}}) {
+    RAPID_TRY(Linear linear, load_linear(cursor, part));
+    qkv->parts.push_back(std::move(linear));
   }
-  return block;
+  RAPID_TRY(
+      Linear back,
+      load_linear(cursor, {"o_proj", q_width, o.hidden, o.output_bias}));
+  auto out = std::make_shared<Projection>();
+  out->parts.push_back(std::move(back));
+  out->after = std::move(norms.after);
+
+  AttentionOptions mix{
+      .heads = o.heads,
+      .scale = o.scale,
+      .window = o.window,
+      .softcap = o.softcap,
+      .rope = o.rope};
+  if (o.head_norm) {
+    RAPID_TRY(mix.q_norm, load_rms_norm(cursor, "q_norm", *o.head_norm));
+    RAPID_TRY(mix.k_norm, load_rms_norm(cursor, "k_norm", *o.head_norm));
+  }
+  return SelfAttention(
+      std::move(qkv),
+      std::make_shared<const Attention>(std::move(mix)),
+      std::move(out));
 }
 
 mx::array SelfAttention::operator()(
     const mx::array& x, const RaggedBatch& batch, int layer) const {
-  const int rows = x.shape(0);
-  const int dim = options_.head_dim;
-  mx::array q = mx::reshape(q_(x), {rows, options_.heads, dim});
-  mx::array k = mx::reshape(k_(x), {rows, options_.kv_heads, dim});
-  const mx::array v = mx::reshape(v_(x), {rows, options_.kv_heads, dim});
-  if (q_norm_) {
-    q = (*q_norm_)(q);
-    k = (*k_norm_)(k);
-  }
-  q = rope_(q, batch.positions);
-  k = rope_(k, batch.positions);
-
   std::vector<AttentionRows> parts;
   parts.reserve(batch.sequences.size());
   for (const RaggedBatch::Rows& sequence : batch.sequences) {
@@ -50,8 +51,7 @@ mx::array SelfAttention::operator()(
     PageList* pages = dynamic_cast<PagedKv&>(state).prepare(sequence.count);
     parts.push_back({pages, sequence.first, sequence.count});
   }
-  const mx::array mixed = attention(q, k, v, parts, options_.attention);
-  return o_(mx::reshape(mixed, {rows, options_.heads * dim}));
+  return project(attention(project(x, qkv_), mix_, parts), out_, x);
 }
 
 }  // namespace rapid

@@ -1,4 +1,5 @@
-// Causal self-attention with grouped queries over paged keys and values.
+// Causal self-attention with grouped queries over paged keys and values, from
+// the norm before it to the residual after it.
 //
 // Parameters below the cursor: q_proj, k_proj, v_proj, o_proj and, with
 // head_norm, q_norm and k_norm (over each head, before the rotation). The
@@ -12,7 +13,6 @@
 #include "nn/linear.h"
 #include "nn/ragged_batch.h"
 #include "nn/rms_norm.h"
-#include "nn/rope.h"
 
 namespace rapid {
 
@@ -25,32 +25,35 @@ struct SelfAttentionOptions {
   Bias output_bias = Bias::none;
   std::optional<RmsNormOptions> head_norm;
   RopeOptions rope;
-  AttentionOptions attention;  // scale, window, softcap
+  float scale = 1.0f;
+  int window = 0;
+  float softcap = 0.0f;
+};
+
+// The norms around a part of a layer: x + after(part(before(x))).
+struct BlockNorms {
+  RmsNorm before;
+  std::optional<RmsNorm> after;
 };
 
 class SelfAttention {
  public:
   static Result<SelfAttention> load(
-      const WeightCursor& cursor, const SelfAttentionOptions& options);
+      const WeightCursor& cursor,
+      const SelfAttentionOptions& options,
+      BlockNorms norms);
 
-  // x [T, hidden] -> [T, hidden].
+  // x [T, hidden] -> [T, hidden], residual included.
   mx::array operator()(
       const mx::array& x, const RaggedBatch& batch, int layer) const;
 
  private:
-  SelfAttention(
-      SelfAttentionOptions options, Linear q, Linear k, Linear v, Linear o)
-      : options_(std::move(options)),
-        rope_(options_.rope),
-        q_(std::move(q)),
-        k_(std::move(k)),
-        v_(std::move(v)),
-        o_(std::move(o)) {}
+  SelfAttention(ProjectionPtr qkv, AttentionPtr mix, ProjectionPtr out)
+      : qkv_(std::move(qkv)), mix_(std::move(mix)), out_(std::move(out)) {}
 
-  SelfAttentionOptions options_;
-  Rope rope_;
-  Linear q_, k_, v_, o_;
-  std::optional<RmsNorm> q_norm_, k_norm_;
+  ProjectionPtr qkv_;
+  AttentionPtr mix_;
+  ProjectionPtr out_;
 };
 
 }  // namespace rapid

@@ -11,4 +11,9 @@ Result<Embedding> Embedding::load(
   return Embedding(std::move(table));
 }
 
+Linear Embedding::as_linear() const {
+  prepare(*table_);
+  return Linear{.weight = table_};
+}
+
 }  // namespace rapid

@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "kernels/embedding.h"
 #include "nn/linear.h"
 
 namespace rapid {
@@ -15,13 +16,13 @@ class Embedding {
       int vocabulary,
       int width);
 
-  // ids [T] int32, each below the vocabulary -> [T, width].
-  mx::array operator()(const mx::array& ids) const {
-    return embedding(ids, table_);
+  // ids [T] int32, each below the vocabulary -> [T, width], times `scale`.
+  mx::array operator()(const mx::array& ids, float scale = 1.0f) const {
+    return embedding(ids, table_, scale);
   }
 
-  // [T, width] -> [T, vocabulary] with the same table.
-  Linear as_linear() const { return Linear(table_); }
+  // [T, width] -> [T, vocabulary] with the same table, prepared for it.
+  Linear as_linear() const;
 
  private:
   explicit Embedding(WeightPtr table) : table_(std::move(table)) {}

@@ -2,18 +2,18 @@
 
 namespace rapid {
 
-Result<Linear> Linear::load(
+Result<Linear> load_linear(
     const WeightCursor& cursor, const LinearOptions& options) {
+  Linear out;
   RAPID_TRY(
-      WeightPtr weight,
-      cursor.matrix(options.name, options.outputs, options.inputs));
+      out.weight, cursor.matrix(options.name, options.outputs, options.inputs));
+  prepare(*out.weight);
   const std::string bias = std::string(options.name) + ".bias";
-  if (options.bias == Bias::none ||
-      (options.bias == Bias::if_present && !cursor.has(bias))) {
-    return Linear(std::move(weight));
+  if (options.bias == Bias::required ||
+      (options.bias == Bias::if_present && cursor.has(bias))) {
+    RAPID_TRY(out.bias, cursor.vector(bias, options.outputs));
   }
-  RAPID_TRY(mx::array values, cursor.vector(bias, options.outputs));
-  return Linear(std::move(weight), std::move(values));
+  return out;
 }
 
 }  // namespace rapid

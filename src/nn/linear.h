@@ -1,13 +1,11 @@
-// y = x W^T (+ b), W as its file stores it.
+// Loads y = x W^T (+ b), W as its file stores it, ready for products.
 //
-//   RAPID_TRY(auto down, Linear::load(mlp, {"down_proj", inner, hidden}));
-//   mx::array y = down(x);  // [T, inner] -> [T, hidden]
+//   RAPID_TRY(Linear down, load_linear(mlp, {"down_proj", inner, hidden}));
 #pragma once
 
-#include <optional>
 #include <string_view>
 
-#include "kernels/linear.h"
+#include "kernels/projection.h"
 #include "tensor/weight_map.h"
 
 namespace rapid {
@@ -21,22 +19,8 @@ struct LinearOptions {
   Bias bias = Bias::none;
 };
 
-class Linear {
- public:
-  // Errors: corrupt, naming the parameter that is missing or misshapen.
-  static Result<Linear> load(
-      const WeightCursor& cursor, const LinearOptions& options);
-  explicit Linear(
-      WeightPtr weight, std::optional<mx::array> bias = std::nullopt)
-      : weight_(std::move(weight)), bias_(std::move(bias)) {}
-
-  mx::array operator()(const mx::array& x) const {
-    return linear(x, weight_, bias_);
-  }
-
- private:
-  WeightPtr weight_;
-  std::optional<mx::array> bias_;
-};
+// Errors: corrupt, naming the parameter that is missing or misshapen.
+Result<Linear> load_linear(
+    const WeightCursor& cursor, const LinearOptions& options);
 
 }  // namespace rapid

@@ -1,11 +1,6 @@
 // The rows of one forward pass: the new tokens of several sequences, one
-// after another, with the position of each in its own sequence.
-//
-// Built once per forward, before any layer: layers advance the states, so
-// positions read later would be wrong.
+// after another.
 #pragma once
-
-#include <mlx/mlx.h>
 
 #include <span>
 #include <vector>
@@ -22,7 +17,6 @@ struct RaggedBatch {
   };
 
   std::vector<Rows> sequences;
-  mx::array positions{0};  // [T] int32
 
   // Lays `counts[i]` rows of `states[i]` one after another.
   static RaggedBatch lay_out(

@@ -1,8 +1,10 @@
 #include "nn/rms_norm.h"
 
+#include <string>
+
 namespace rapid {
 
-Result<RmsNorm> RmsNorm::load(
+Result<RmsNorm> load_rms_norm(
     const WeightCursor& cursor,
     std::string_view name,
     const RmsNormOptions& options) {
@@ -13,7 +15,7 @@ Result<RmsNorm> RmsNorm::load(
     weight = mx::add(weight, mx::array(options.offset));
   }
   mx::eval(weight);
-  return RmsNorm(std::move(weight), options.eps);
+  return RmsNorm{std::move(weight), options.eps};
 }
 
 }  // namespace rapid

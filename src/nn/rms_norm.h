@@ -1,7 +1,6 @@
-// x / sqrt(mean(x^2) + eps) * (weight + offset) over the last axis.
+// Loads x / sqrt(mean(x^2) + eps) * (weight + offset) over the last axis.
 #pragma once
 
-#include <string>
 #include <string_view>
 
 #include "kernels/elementwise.h"
@@ -15,23 +14,10 @@ struct RmsNormOptions {
   float offset = 0.0f;  // 1 where the file stores the weight less one
 };
 
-class RmsNorm {
- public:
-  // Takes <name>.weight.
-  static Result<RmsNorm> load(
-      const WeightCursor& cursor,
-      std::string_view name,
-      const RmsNormOptions& options);
-
-  mx::array operator()(const mx::array& x) const {
-    return rms_norm(x, weight_, eps_);
-  }
-
- private:
-  RmsNorm(mx::array weight, float eps)
-      : weight_(std::move(weight)), eps_(eps) {}
-  mx::array weight_;
-  float eps_;
-};
+// Takes <name>.weight.
+Result<RmsNorm> load_rms_norm(
+    const WeightCursor& cursor,
+    std::string_view name,
+    const RmsNormOptions& options);
 
 }  // namespace rapid

@@ -66,6 +66,10 @@ inline Vec half_lanes(const uint8_t* p) {
   return (Vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
 }
 
+inline void store_halves(uint16_t* p, Vec v) {
+  _mm_storeu_si128((__m128i*)p, _mm256_cvtps_ph((__m256)v, 0));
+}
+
 inline IntVec ints_of_bytes(const uint8_t* p) {
   return (IntVec)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)p));
 }

@@ -60,6 +60,10 @@ inline Vec half_lanes(const uint8_t* p) {
   return (Vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
 }
 
+inline void store_halves(uint16_t* p, Vec v) {
+  _mm256_storeu_si256((__m256i*)p, _mm512_cvtps_ph((__m512)v, 0));
+}
+
 inline IntVec ints_of_bytes(const uint8_t* p) {
   return (IntVec)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p));
 }

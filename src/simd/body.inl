@@ -1,7 +1,8 @@
 // Included inside an anonymous namespace that has set kLanes, kTileRows, Vec,
 // IntVec, fma, sum, half, halves, Bytes16 and widen (16 bytes to floats), and
 // for packed panels Codes (4 * kLanes bytes), kSignedEights, kPackedRows,
-// half_lanes, ints_of_bytes, ints_of_signed, fifth_bits_of, lookup and dot4.
+// half_lanes, store_halves, ints_of_bytes, ints_of_signed, fifth_bits_of,
+// lookup and dot4.
 
 inline Vec load(const float* p) {
   Vec v;
@@ -30,6 +31,13 @@ inline Vec splat(float x) {
   return Vec{} + x;
 }
 
+inline Vec brain_lanes(const uint8_t* p) {
+  using Shorts = uint16_t __attribute__((vector_size(2 * kLanes)));
+  Shorts bits;
+  memcpy(&bits, p, sizeof(bits));
+  return (Vec)(__builtin_convertvector(bits, IntVec) << 16);
+}
+
 #include "simd/expand.inl"
 #include "simd/mlx_packed.inl"
 // Products and sums over rows.
@@ -38,4 +46,14 @@ inline Vec splat(float x) {
 #include "simd/rows.inl"
 
 constexpr KernelTable kTable = {
-    expand, dots, quantise, packed_dots, rms_norm, silu, gelu, attend, merge};
+    expand,
+    dots,
+    half_dots,
+    to_halves,
+    quantise,
+    packed_dots,
+    rms_norm,
+    silu,
+    gelu,
+    attend,
+    merge};

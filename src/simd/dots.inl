@@ -88,3 +88,78 @@ void dots(
         out_stride);
   }
 }
+
+// A vector of float16 or bfloat16 elements, and the last few with zeros.
+template <bool Brain>
+inline Vec wide(const uint8_t* p) {
+  if constexpr (Brain) {
+    return brain_lanes(p);
+  } else {
+    return half_lanes(p);
+  }
+}
+
+template <bool Brain>
+inline Vec wide_part(const uint8_t* p, int n) {
+  uint8_t lanes[2 * kLanes] = {};
+  memcpy(lanes, p, static_cast<size_t>(n) * 2);
+  return wide<Brain>(lanes);
+}
+
+// The sums of tile<W, 1> over 16-bit rows `row_bytes` apart.
+template <int W, bool Brain>
+inline void half_tile(
+    const uint8_t* w, size_t row_bytes, const float* x, int k, float* out) {
+  Vec acc[W] = {};
+  int i = 0;
+  for (; i + kLanes <= k; i += kLanes) {
+    const Vec xs = load(x + i);
+    for (int a = 0; a < W; ++a) {
+      acc[a] = fma(wide<Brain>(w + a * row_bytes + 2 * i), xs, acc[a]);
+    }
+  }
+  if (i < k) {
+    const Vec xs = load_part(x + i, k - i);
+    for (int a = 0; a < W; ++a) {
+      const Vec ws = wide_part<Brain>(w + a * row_bytes + 2 * i, k - i);
+      acc[a] = fma(ws, xs, acc[a]);
+    }
+  }
+  for (int a = 0; a < W; ++a) {
+    out[a] = sum(acc[a]);
+  }
+}
+
+template <bool Brain>
+inline void half_rows(
+    const RowSource& w, int first, int count, const float* x, float* out) {
+  const uint8_t* p = w.data + static_cast<size_t>(first) * w.row_bytes;
+  int n = 0;
+  for (; n + 4 <= count; n += 4) {
+    half_tile<4, Brain>(p + n * w.row_bytes, w.row_bytes, x, w.cols, out + n);
+  }
+  for (; n < count; ++n) {
+    half_tile<1, Brain>(p + n * w.row_bytes, w.row_bytes, x, w.cols, out + n);
+  }
+}
+
+void half_dots(
+    const RowSource& w, int first, int count, const float* x, float* out) {
+  if (w.type == TensorType::bf16) {
+    half_rows<true>(w, first, count, x, out);
+  } else {
+    half_rows<false>(w, first, count, x, out);
+  }
+}
+
+void to_halves(const float* x, int n, uint16_t* out) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    store_halves(out + i, load(x + i));
+  }
+  if (i < n) {
+    uint16_t lanes[kLanes];
+    store_halves(lanes, load_part(x + i, n - i));
+    memcpy(out + i, lanes, static_cast<size_t>(n - i) * sizeof(uint16_t));
+  }
+}

@@ -78,12 +78,6 @@ struct BlockScale {
   IntVec high;  // and 16-31
 };
 
-inline Vec brain_lanes(const uint8_t* p) {
-  float lanes[kLanes];
-  brains(p, kLanes, lanes);
-  return load(lanes);
-}
-
 template <typename Layout>
 inline BlockScale block_scale(
     const uint8_t* header, int block, int part, bool brain) {
@@ -210,7 +204,7 @@ inline void panel_dots(
     part_dots<Layout, M>(w, panel, part, x, total);
     const int left = w.rows - row < kLanes ? w.rows - row : kLanes;
     for (int m = 0; m < M; ++m) {
-      float* to = out + m * out_stride + row;
+      float* to = out + m * out_stride + part * kLanes;
       if (left == kLanes) {
         store(to, total[m]);
       } else {
@@ -233,14 +227,17 @@ void packed_dots_as(
   for (int first = 0; first < rows; first += kRowsInCache) {
     const int last = rows - first < kRowsInCache ? rows : first + kRowsInCache;
     for (int index = begin; index < end; ++index) {
+      float* to = out + (index - begin) * kPanelRows;
       int m = first;
       for (; m + kPackedRows <= last; m += kPackedRows) {
         panel_dots<Layout, kPackedRows>(
-            w, x + m, index, out + m * out_stride, out_stride);
+            w, x + m, index, to + m * out_stride, out_stride);
+      }
+      for (; m + 2 <= last; m += 2) {
+        panel_dots<Layout, 2>(w, x + m, index, to + m * out_stride, out_stride);
       }
       for (; m < last; ++m) {
-        panel_dots<Layout, 1>(
-            w, x + m, index, out + m * out_stride, out_stride);
+        panel_dots<Layout, 1>(w, x + m, index, to + m * out_stride, out_stride);
       }
     }
   }

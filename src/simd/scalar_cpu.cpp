@@ -58,6 +58,30 @@ inline Vec half_lanes(const uint8_t* p) {
   return Vec{half(p), half(p + 2), half(p + 4), half(p + 6)};
 }
 
+// To float16, nearest even: below 2^-14 adding 0.5 leaves multiples of 2^-24.
+inline uint16_t half_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof(bits));
+  const uint32_t sign = bits >> 16 & 0x8000;
+  const uint32_t size = bits & 0x7FFFFFFF;
+  if (size >= 0x47800000) {
+    return static_cast<uint16_t>(sign | (size > 0x7F800000 ? 0x7E00 : 0x7C00));
+  }
+  if (size < 0x38800000) {
+    const float shifted = (x < 0 ? -x : x) + 0.5f;
+    memcpy(&bits, &shifted, sizeof(bits));
+    return static_cast<uint16_t>(sign | (bits - 0x3F000000));
+  }
+  const uint32_t rounded = size + 0xFFF + (size >> 13 & 1);
+  return static_cast<uint16_t>(sign | (rounded - 0x38000000) >> 13);
+}
+
+inline void store_halves(uint16_t* p, Vec v) {
+  for (int i = 0; i < kLanes; ++i) {
+    p[i] = half_bits(v[i]);
+  }
+}
+
 inline IntVec ints_of_bytes(const uint8_t* p) {
   return IntVec{p[0], p[1], p[2], p[3]};
 }

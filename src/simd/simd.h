@@ -68,12 +68,19 @@ struct KernelTable {
       float* out,
       int64_t out_stride);
 
+  // out[n] = x . row first + n of a float16 or bfloat16 matrix, n < count;
+  // bit-equal to `dots` over the expanded rows.
+  void (*half_dots)(
+      const RowSource& w, int first, int count, const float* x, float* out);
+  // n floats to float16, rounded to nearest even.
+  void (*to_halves)(const float* x, int n, uint16_t* out);
+
   // Row x [cols] to int8: codes [cols], scales [cols / 32], sums [cols / 16].
   // code = round(x / scale), scale = max |x| / 127 of its block.
   void (*quantise)(
       const float* x, int cols, int8_t* codes, float* scales, int32_t* sums);
-  // out[r * out_stride + n] = x[r] . w[n] for r < rows and the rows n of
-  // panels [begin, end):
+  // out[r * out_stride + n - n0] = x[r] . w[n] for r < rows and the rows n of
+  // panels [begin, end), of which n0 is the first:
   //   sum over blocks of scale_x (scale_w sum(code_w code_x) + min sum(code_x))
   // The inner sums are exact integers; blocks add up in column order.
   void (*packed_dots)(

@@ -12,6 +12,11 @@ namespace rapid {
 
 namespace {
 
+struct OnGpu final : PreparedWeight {
+  explicit OnGpu(GpuLayout made) : layout(std::move(made)) {}
+  GpuLayout layout;
+};
+
 mx::Dtype dtype_of(TensorType type) {
   switch (type) {
     case TensorType::f16:
@@ -197,10 +202,13 @@ GpuLayout make_gpu_layout(const Weight& weight) {
 }
 
 const GpuLayout& gpu_layout(const Weight& weight) {
-  if (!weight.prepared) {
-    weight.prepared = std::make_shared<GpuLayout>(make_gpu_layout(weight));
+  const auto* known = dynamic_cast<const OnGpu*>(weight.prepared.get());
+  if (!known) {
+    auto made = std::make_shared<const OnGpu>(make_gpu_layout(weight));
+    known = made.get();
+    weight.prepared = std::move(made);
   }
-  return *static_cast<const GpuLayout*>(weight.prepared.get());
+  return known->layout;
 }
 
 mx::array gpu_rows(

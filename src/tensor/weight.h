@@ -21,6 +21,11 @@ namespace rapid {
 
 namespace mx = mlx::core;
 
+// What a kernel made of a weight at load time: packed panels, GPU arrays.
+struct PreparedWeight {
+  virtual ~PreparedWeight() = default;
+};
+
 struct Weight {
   std::string name;
   int64_t rows = 0;  // N; a vector has rows = its length and cols = 1
@@ -31,9 +36,10 @@ struct Weight {
   std::optional<TensorView> scales;
   std::optional<TensorView> biases;  // affine only
 
-  // What a kernel made of it at load time (repacked blocks, GPU arrays).
+  bool exact = false;  // products keep float32 activations
+
   // Owned here so that weight and prepared form live and die together.
-  mutable std::shared_ptr<const void> prepared;
+  mutable std::shared_ptr<const PreparedWeight> prepared;
 };
 
 using WeightPtr = std::shared_ptr<const Weight>;

@@ -104,8 +104,9 @@ Status add_scheme(
 }  // namespace
 
 Result<std::unique_ptr<WeightMap>> WeightMap::open(
-    std::shared_ptr<const ModelFiles> files) {
+    std::shared_ptr<const ModelFiles> files, bool exact) {
   std::unique_ptr<WeightMap> map(new WeightMap);
+  map->exact_ = exact;
   const bool gguf = files->container == ModelFiles::Container::gguf;
   bool sandwich = false;
   for (const TensorView& view : files->tensors) {
@@ -187,6 +188,7 @@ Result<WeightPtr> WeightCursor::matrix(
   weight->rows = rows;
   weight->cols = cols;
   weight->data = *data;
+  weight->exact = map_->exact_;
   if (!map_->has(module + ".scales")) {
     RAPID_CHECK(check_shape(*data, {rows, cols}));
     if (!is_float_type(data->type) && !is_block_type(data->type)) {

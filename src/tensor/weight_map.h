@@ -25,9 +25,9 @@ namespace rapid {
 
 class WeightMap {
  public:
-  // `files` stays alive with the map's weights.
+  // The files' maps stay alive with the weights. `exact`: see Weight.
   static Result<std::unique_ptr<WeightMap>> open(
-      std::shared_ptr<const ModelFiles> files);
+      std::shared_ptr<const ModelFiles> files, bool exact = false);
 
   bool has(const std::string& name) const;
 
@@ -43,6 +43,7 @@ class WeightMap {
   WeightMap() = default;
 
   std::shared_ptr<const ModelFiles> files_;
+  bool exact_ = false;
   std::map<std::string, const TensorView*> tensors_;  // by mapped name
   std::set<std::string> taken_;
 };

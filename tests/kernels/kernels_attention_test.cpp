@@ -4,35 +4,51 @@
 namespace rapid::testing {
 namespace {
 
-class Attention : public EveryIsa {};
+class AttentionOp : public EveryIsa {};
 
 struct Case {
   int heads, kv_heads, dim;
   AttentionOptions options;
   mx::Dtype dtype = mx::float32;
+  AttentionPtr layer = nullptr;
 };
 
-std::vector<Case> cases() {
-  return {
-      {9, 3, 64, {0.125f, 0, 0}},
-      {4, 4, 32, {0.2f, 100, 0}},
-      {4, 1, 256, {0.0625f, 64, 0}},
-      {14, 2, 64, {0.125f, 0, 30.0f}},
-      {10, 1, 20, {0.2f, 5, 0}},
-      {6, 2, 80, {0.1f, 70, 0}, mx::float16},
-  };
+RmsNorm head_norm(int dim, uint32_t seed) {
+  mx::array weight = Random(seed).array({dim}, 2);
+  weight.eval();
+  return {std::move(weight), 1e-6f};
 }
 
-struct Inputs {
-  mx::array q, k, v;
-  Inputs(const Case& c, int tokens, uint32_t seed)
-      : q(Random(seed).array({tokens, c.heads, c.dim}, 2)),
-        k(Random(seed + 1).array({tokens, c.kv_heads, c.dim}, 2)),
-        v(Random(seed + 2).array({tokens, c.kv_heads, c.dim}, 2)) {}
-};
+std::vector<Case> cases() {
+  std::vector<Case> out = {
+      {9, 3, 64, {.scale = 0.125f}},
+      {4, 4, 32, {.scale = 0.2f, .window = 100}},
+      {4, 1, 256, {.scale = 0.0625f, .window = 64}},
+      {14, 2, 64, {.scale = 0.125f, .softcap = 30.0f}},
+      {10, 1, 20, {.scale = 0.2f, .window = 5}},
+      {6, 2, 80, {.scale = 0.1f, .window = 70}, mx::float16},
+  };
+  out[0].options.rope = {.dims = 64, .interleaved = true};
+  out[1].options.rope = {.dims = 16, .base = 500.0f, .scale = 0.25f};
+  out[2].options.rope = {.dims = 256, .base = 1e6f};
+  out[3].options.rope = {.dims = 64};
+  out[3].options.rope.frequency_factors.assign(32, 3.0f);
+  out[2].options.q_norm = head_norm(256, 31);
+  out[2].options.k_norm = head_norm(256, 32);
+  out[5].options.k_norm = head_norm(80, 33);
+  for (Case& c : out) {
+    c.options.heads = c.heads;
+    c.layer = std::make_shared<const Attention>(c.options);
+  }
+  return out;
+}
+
+mx::array inputs(const Case& c, int tokens, uint32_t seed) {
+  return Random(seed).array({tokens, (c.heads + 2 * c.kv_heads) * c.dim}, 2);
+}
 
 mx::array part(const mx::array& a, int first, int count) {
-  return mx::slice(a, {first, 0, 0}, {first + count, a.shape(1), a.shape(2)});
+  return mx::slice(a, {first, 0}, {first + count, a.shape(1)});
 }
 
 PageList pages_for(const Case& c) {
@@ -42,10 +58,10 @@ PageList pages_for(const Case& c) {
 }
 
 // The whole input in chunks of `step`, pages freed behind the window.
-std::vector<float> in_chunks(const Case& c, const Inputs& in, int step) {
+std::vector<float> in_chunks(const Case& c, const mx::array& in, int step) {
   PageList list = pages_for(c);
   std::vector<float> out;
-  const int tokens = in.q.shape(0);
+  const int tokens = in.shape(0);
   for (int at = 0; at < tokens; at += step) {
     const int n = std::min(step, tokens - at);
     if (c.options.window > 0) {
@@ -53,20 +69,16 @@ std::vector<float> in_chunks(const Case& c, const Inputs& in, int step) {
     }
     list.prepare_append(n);
     const AttentionRows rows{&list, 0, n};
-    const std::vector<float> y = values(attention(
-        part(in.q, at, n),
-        part(in.k, at, n),
-        part(in.v, at, n),
-        {&rows, 1},
-        c.options));
+    const std::vector<float> y =
+        values(attention(part(in, at, n), c.layer, {&rows, 1}));
     out.insert(out.end(), y.begin(), y.end());
   }
   return out;
 }
 
-TEST_P(Attention, EqualsItsDefinition) {
+TEST_P(AttentionOp, EqualsItsDefinition) {
   for (const Case& c : cases()) {
-    const Inputs in(c, 150, 1);
+    const mx::array in = inputs(c, 150, 1);
     const std::vector<float> got = in_chunks(c, in, 90);
     const ScopedReference forced;
     EXPECT_LT(
@@ -76,9 +88,9 @@ TEST_P(Attention, EqualsItsDefinition) {
   }
 }
 
-TEST_P(Attention, ChunksAndThreadsDoNotMatter) {
+TEST_P(AttentionOp, ChunksAndThreadsDoNotMatter) {
   for (const Case& c : cases()) {
-    const Inputs in(c, 300, 4);
+    const mx::array in = inputs(c, 300, 4);
     ThreadPool::set_global_threads(1);
     const std::vector<float> whole = in_chunks(c, in, 300);
     int threads = 0;
@@ -91,10 +103,10 @@ TEST_P(Attention, ChunksAndThreadsDoNotMatter) {
 }
 
 // Two sequences in one call, at different places, equal each of them alone.
-TEST_P(Attention, ABatchEqualsItsRows) {
+TEST_P(AttentionOp, ABatchEqualsItsRows) {
   const Case c = cases()[0];
-  const Inputs a(c, 130, 7);
-  const Inputs b(c, 70, 11);
+  const mx::array a = inputs(c, 130, 7);
+  const mx::array b = inputs(c, 70, 11);
   const std::vector<float> alone_a = in_chunks(c, a, 130);
   const std::vector<float> alone_b = in_chunks(c, b, 70);
   PageList first = pages_for(c);
@@ -104,11 +116,9 @@ TEST_P(Attention, ABatchEqualsItsRows) {
     second.prepare_append(b_n);
     const std::vector<AttentionRows> rows = {
         {&first, 0, a_n}, {&second, a_n, b_n}};
-    const auto join = [&](const mx::array& x, const mx::array& y) {
-      return mx::concatenate({part(x, a_at, a_n), part(y, b_at, b_n)}, 0);
-    };
-    return values(attention(
-        join(a.q, b.q), join(a.k, b.k), join(a.v, b.v), rows, c.options));
+    const mx::array joined =
+        mx::concatenate({part(a, a_at, a_n), part(b, b_at, b_n)}, 0);
+    return values(attention(joined, c.layer, rows));
   };
   const auto expected = [&](int a_at, int a_n, int b_at, int b_n) {
     const int width = c.heads * c.dim;
@@ -125,73 +135,52 @@ TEST_P(Attention, ABatchEqualsItsRows) {
 }
 
 // A graph of several steps may be built before anything is evaluated.
-TEST_P(Attention, LengthsAreThoseOfBuildTime) {
+TEST_P(AttentionOp, LengthsAreThoseOfBuildTime) {
   const Case c = cases()[0];
-  const Inputs in(c, 100, 13);
+  const mx::array in = inputs(c, 100, 13);
   const std::vector<float> whole = in_chunks(c, in, 100);
   PageList list = pages_for(c);
   list.prepare_append(100);
   const AttentionRows first{&list, 0, 60};
   const AttentionRows second{&list, 0, 40};
-  const mx::array a = attention(
-      part(in.q, 0, 60),
-      part(in.k, 0, 60),
-      part(in.v, 0, 60),
-      {&first, 1},
-      c.options);
+  const mx::array a = attention(part(in, 0, 60), c.layer, {&first, 1});
   EXPECT_EQ(list.length, 60);
   // The second step must run after the first: it depends on it.
   const mx::array zero = mx::multiply(mx::sum(a), mx::array(0.0f));
-  const mx::array b = attention(
-      mx::add(part(in.q, 60, 40), zero),
-      part(in.k, 60, 40),
-      part(in.v, 60, 40),
-      {&second, 1},
-      c.options);
+  const mx::array b =
+      attention(mx::add(part(in, 60, 40), zero), c.layer, {&second, 1});
   EXPECT_EQ(list.length, 100);
   EXPECT_TRUE(same_bits(whole, values(mx::concatenate({a, b}, 0))));
 }
 
-TEST_P(Attention, SharedPagesAreNotWritten) {
+TEST_P(AttentionOp, SharedPagesAreNotWritten) {
   const Case c = cases()[0];
-  const Inputs in(c, 80, 17);
+  const mx::array in = inputs(c, 80, 17);
   PageList list = pages_for(c);
   list.prepare_append(70);
   const AttentionRows rows{&list, 0, 70};
-  values(attention(
-      part(in.q, 0, 70),
-      part(in.k, 0, 70),
-      part(in.v, 0, 70),
-      {&rows, 1},
-      c.options));
+  values(attention(part(in, 0, 70), c.layer, {&rows, 1}));
   const PageList kept = list;
   const std::vector<float> before = values(kept.pages[1]->data);
   list.prepare_append(10);
   EXPECT_EQ(list.pages[0], kept.pages[0]);
   EXPECT_NE(list.pages[1], kept.pages[1]);
   const AttentionRows more{&list, 0, 10};
-  values(attention(
-      part(in.q, 70, 10),
-      part(in.k, 70, 10),
-      part(in.v, 70, 10),
-      {&more, 1},
-      c.options));
+  values(attention(part(in, 70, 10), c.layer, {&more, 1}));
   EXPECT_TRUE(same_bits(before, values(kept.pages[1]->data)));
   EXPECT_FALSE(same_bits(before, values(list.pages[1]->data)));
 }
 
-TEST_P(Attention, RefusesPagesWithoutRoom) {
+TEST_P(AttentionOp, RefusesPagesWithoutRoom) {
   const Case c = cases()[0];
-  const Inputs in(c, 2, 19);
+  const mx::array in = inputs(c, 2, 19);
   PageList list = pages_for(c);
   const AttentionRows rows{&list, 0, 2};
-  EXPECT_THROW(
-      attention(in.q, in.k, in.v, {&rows, 1}, c.options),
-      std::invalid_argument);
+  EXPECT_THROW(attention(in, c.layer, {&rows, 1}), std::invalid_argument);
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    , Attention, ::testing::ValuesIn(available_isas()), isa_of);
+    , AttentionOp, ::testing::ValuesIn(available_isas()), isa_of);
 
 }  // namespace
 }  // namespace rapid::testing

@@ -192,7 +192,8 @@ TEST_P(Packed, RowsDoNotDependOnTheirNumber) {
     std::vector<float> alone(131 * n);
     for (int i = 0; i < 131; ++i) {
       for (int p = 0; p < packed.panels(); ++p) {
-        dots(packed.source(), &a.rows[i], 1, p, p + 1, &alone[i * n], n);
+        float* to = &alone[i * n + p * kPanelRows];
+        dots(packed.source(), &a.rows[i], 1, p, p + 1, to, n);
       }
     }
     for (const int rows : {2, 3, 7, 8, 9, 64, 65, 131}) {

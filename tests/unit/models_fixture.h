@@ -57,13 +57,14 @@ inline Fixture read_fixture(const std::string& name) {
   return out;
 }
 
-inline std::unique_ptr<Model> load_model(const std::filesystem::path& path) {
+inline std::unique_ptr<Model> load_model(
+    const std::filesystem::path& path, bool exact = true) {
   auto files = ModelFiles::open(path.string());
   if (!files) {
     ADD_FAILURE() << files.error().what;
     return nullptr;
   }
-  auto model = ModelRegistry::global().load(*files, {.exact = true});
+  auto model = ModelRegistry::global().load(*files, {.exact = exact});
   if (!model) {
     ADD_FAILURE() << model.error().what;
     return nullptr;

@@ -12,12 +12,27 @@
 namespace rapid {
 namespace {
 
-class Logits : public testing::TestWithParam<std::string> {
+struct Case {
+  std::string name;
+  bool exact;
+};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> out;
+  for (const std::string& name : fixture_names()) {
+    out.push_back({name, true});
+    out.push_back({name, false});
+  }
+  return out;
+}
+
+class Logits : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     mx::set_default_device(mx::Device::cpu);
-    fixture_ = read_fixture(GetParam());
-    model_ = load_model(fixture_folder(GetParam()));
+    const Case& c = GetParam();
+    fixture_ = read_fixture(c.name);
+    model_ = load_model(fixture_folder(c.name), c.exact);
     ASSERT_NE(model_, nullptr);
   }
 
@@ -38,11 +53,19 @@ TEST_P(Logits, EqualTransformers) {
   const auto width = static_cast<std::ptrdiff_t>(fixture_.vocabulary);
   float scale = 0;
   float worst = 0;
+  double total = 0;
   for (size_t i = 0; i < got.size(); ++i) {
     scale = std::max(scale, std::abs(fixture_.logits[i]));
-    worst = std::max(worst, std::abs(got[i] - fixture_.logits[i]));
+    const float error = std::abs(got[i] - fixture_.logits[i]);
+    worst = std::max(worst, error);
+    total += error;
   }
   EXPECT_GT(scale, 0.5f);  // the reference says something
+  if (!GetParam().exact) {
+    // Activations rounded to int8 move logits by half a percent or so.
+    EXPECT_LT(total / static_cast<double>(got.size()), 0.02 * scale);
+    return;
+  }
   EXPECT_LT(worst, 1e-4f * scale);
   for (auto row = 0; row < std::ssize(tokens()); ++row) {
     const auto best = [&](const std::vector<float>& v) {
@@ -150,8 +173,9 @@ TEST_P(Logits, NoRowsAskedGivesOneHiddenRow) {
 }
 
 // MLX's CPU products are a reference implementation (docs/decisions): none of
-// them may hide in a forward pass that runs on our kernels.
-TEST_P(Logits, NoMlxProductInTheGraph) {
+// them may hide in a forward pass that runs on our kernels. A layer is four
+// nodes: its input's projection, attention, the projection back and the MLP.
+TEST_P(Logits, FewNodesAndNoMlxProduct) {
   if (!cpu_kernels_active()) {
     GTEST_SKIP() << "this build has no CPU kernels";
   }
@@ -171,7 +195,10 @@ TEST_P(Logits, NoMlxProductInTheGraph) {
       open.push_back(from);
     }
   }
-  EXPECT_GE(seen.size(), 10u);
+  const auto layers = static_cast<size_t>(model_->info().layers);
+  // The embedding, the head and, in one fixture, a softcap of the logits.
+  EXPECT_GE(seen.size(), 4 * layers + 2);
+  EXPECT_LE(seen.size(), 4 * layers + 7);
   for (const char* wrong :
        {"Matmul",
         "AddMM",
@@ -186,8 +213,8 @@ TEST_P(Logits, NoMlxProductInTheGraph) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Fixtures, Logits, testing::ValuesIn(fixture_names()), [](const auto& info) {
-      return info.param;
+    Fixtures, Logits, testing::ValuesIn(all_cases()), [](const auto& info) {
+      return info.param.name + (info.param.exact ? "_exact" : "");
     });
 
 TEST(Models, FixturesAreAllThere) {

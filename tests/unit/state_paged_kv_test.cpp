@@ -9,23 +9,25 @@ namespace {
 
 constexpr KvShape kShape{2, 8, mx::float32};
 
-mx::array filled(mx::Shape shape, float value) {
-  return mx::full(std::move(shape), value, mx::float32);
+AttentionPtr layer_of(const PagedKv& kv) {
+  return std::make_shared<const Attention>(
+      AttentionOptions{.heads = 2, .window = kv.window()});
+}
+
+// Rows of qkv whose queries are zero and keys and values the given marks.
+mx::array rows_of(const std::vector<float>& marks) {
+  const auto n = static_cast<int>(marks.size());
+  const mx::array column = mx::array(marks.data(), {n, 1});
+  return mx::concatenate(
+      {mx::zeros({n, 16}), mx::broadcast_to(column, mx::Shape{n, 32})}, 1);
 }
 
 // Appends rows whose keys and values are the given marks, one a row.
 void append(PagedKv& kv, const std::vector<float>& marks) {
   const auto n = static_cast<int>(marks.size());
-  PageList* pages = kv.prepare(n);
-  const mx::array column = mx::array(marks.data(), {n, 1, 1});
-  const mx::array rows =
-      mx::contiguous(mx::broadcast_to(column, mx::Shape{n, 2, 8}));
-  const AttentionRows part{pages, 0, n};
-  AttentionOptions options;
-  options.window = kv.window();
-  mx::array out =
-      attention(filled({n, 2, 8}, 0), rows, rows, {&part, 1}, options);
-  std::vector<mx::array> all = {out};
+  const AttentionRows part{kv.prepare(n), 0, n};
+  std::vector<mx::array> all = {
+      attention(rows_of(marks), layer_of(kv), {&part, 1})};
   kv.collect(all);
   mx::eval(all);
 }
@@ -33,16 +35,8 @@ void append(PagedKv& kv, const std::vector<float>& marks) {
 // With zero queries attention is the mean of what is seen: of the new mark
 // and everything before it in the window.
 float mean_seen(PagedKv& kv, float mark) {
-  PageList* pages = kv.prepare(1);
-  const AttentionRows part{pages, 0, 1};
-  AttentionOptions options;
-  options.window = kv.window();
-  mx::array out = attention(
-      filled({1, 2, 8}, 0),
-      filled({1, 2, 8}, mark),
-      filled({1, 2, 8}, mark),
-      {&part, 1},
-      options);
+  const AttentionRows part{kv.prepare(1), 0, 1};
+  mx::array out = attention(rows_of({mark}), layer_of(kv), {&part, 1});
   out.eval();
   return out.data<float>()[0];
 }

@@ -1,0 +1,46 @@
+// One call of attention as its kernel sees it.
+#pragma once
+
+#include <vector>
+
+#include "kernels/attention.h"
+
+namespace rapid {
+
+// One sequence's part of a call, its pages held until the kernel has run.
+struct AttentionSequence {
+  std::vector<std::shared_ptr<KvPage>> pages;
+  int start = 0;  // position of its first new row
+  int first_row = 0;
+  int rows = 0;
+};
+
+struct AttentionCall {
+  std::vector<AttentionSequence> sequences;
+  AttentionPtr layer;
+  KvShape shape;
+  int group = 1;  // query heads per KV head
+  const float* qkv = nullptr;
+  float* q = nullptr;  // normed and rotated [T, Hq, D]
+  float* out = nullptr;
+
+  const AttentionOptions& options() const { return layer->options; }
+  int heads() const { return layer->options.heads; }
+  int width() const { return (heads() + 2 * shape.heads) * shape.dim; }
+
+  bool half() const { return shape.dtype == mx::float16; }
+  int state_size() const { return group * (shape.dim + 2); }
+};
+
+// Element index of (which, head, slot) in a page.
+inline size_t page_at(const KvShape& shape, int which, int head, int slot) {
+  return ((static_cast<size_t>(which) * shape.heads + head) * kPageTokens +
+          slot) *
+         shape.dim;
+}
+
+// Takes the rows of qkv in: the heads of q normed and rotated to call.q, those
+// of k and v into the pages.
+void take_rows(const AttentionCall& call);
+
+}  // namespace rapid

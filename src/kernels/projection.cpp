@@ -1,0 +1,74 @@
+#include "kernels/projection.h"
+
+#include "kernels/cpu_matrix.h"
+#include "kernels/projection_cpu.h"
+#include "tensor/gpu_layout.h"
+
+namespace rapid {
+
+namespace {
+
+bool on_cpu() {
+  return mx::default_device() == mx::Device::cpu;
+}
+
+}  // namespace
+
+void prepare(const Weight& weight) {
+  if (on_cpu()) {
+    prepare_matrix(weight);
+  } else {
+    gpu_layout(weight);
+  }
+}
+
+mx::array round_to_int8(const mx::array& x) {
+  mx::Shape blocks = x.shape();
+  blocks.back() /= kDotBlock;
+  blocks.push_back(kDotBlock);
+  const mx::array in = mx::reshape(x, blocks);
+  const mx::array top = mx::max(mx::abs(in), -1, true);
+  const mx::array zero(0.0f);
+  const mx::array codes_per_unit = mx::where(
+      mx::greater(top, zero), mx::divide(mx::array(127.0f), top), zero);
+  const mx::array codes = mx::round(mx::multiply(in, codes_per_unit));
+  const mx::array unit = mx::divide(top, mx::array(127.0f));
+  return mx::reshape(mx::multiply(codes, unit), x.shape());
+}
+
+mx::array linear_reference(const mx::array& x, const Linear& linear) {
+  const Weight& w = *linear.weight;
+  const mx::array in = is_packed(w) ? round_to_int8(x) : x;
+  const mx::array y = on_cpu()
+                          ? mx::matmul(in, mx::transpose(weight_to_float(w)))
+                          : gpu_matmul(in, gpu_layout(w));
+  return linear.bias ? mx::add(y, *linear.bias) : y;
+}
+
+mx::array project_reference(
+    const mx::array& x,
+    const Projection& p,
+    const std::optional<mx::array>& residual) {
+  const mx::array in = p.before ? rms_norm_reference(x, *p.before) : x;
+  std::vector<mx::array> parts;
+  parts.reserve(p.parts.size());
+  for (const Linear& part : p.parts) {
+    parts.push_back(linear_reference(in, part));
+  }
+  mx::array y =
+      parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), -1);
+  if (p.after) {
+    y = rms_norm_reference(y, *p.after);
+  }
+  return residual ? mx::add(*residual, y) : y;
+}
+
+mx::array project(
+    const mx::array& x,
+    const ProjectionPtr& projection,
+    const std::optional<mx::array>& residual) {
+  return cpu_kernels_active() ? project_cpu(x, projection, residual)
+                              : project_reference(x, *projection, residual);
+}
+
+}  // namespace rapid

@@ -1,0 +1,171 @@
+#include "kernels/projection_cpu.h"
+
+#include "kernels/cpu_primitive.h"
+#include "kernels/cpu_rows.h"
+
+namespace rapid {
+
+namespace {
+
+struct Part {
+  CpuMatrix matrix;
+  const float* bias = nullptr;
+  int column = 0;       // of its results in a row of the output
+  int first_panel = 0;  // among those of all parts
+};
+
+struct Call {
+  const Projection* projection = nullptr;
+  std::vector<Part> parts;
+  const float* x = nullptr;
+  const float* residual = nullptr;
+  float* out = nullptr;
+  int cols = 0;
+  int width = 0;  // of a row of the output
+  int panels = 0;
+  bool floats = false;
+  bool codes = false;
+};
+
+Call make_call(const Projection& projection) {
+  Call call;
+  call.projection = &projection;
+  for (const Linear& linear : projection.parts) {
+    Part part{CpuMatrix(*linear.weight)};
+    part.bias = linear.bias ? linear.bias->data<float>() : nullptr;
+    part.column = call.width;
+    part.first_panel = call.panels;
+    call.width += part.matrix.rows();
+    call.panels += part.matrix.panels();
+    call.cols = part.matrix.cols();
+    (part.matrix.packed() ? call.codes : call.floats) = true;
+    call.parts.push_back(part);
+  }
+  return call;
+}
+
+// Panels [begin, end) of one part for rows [first, first + count).
+void run_panels(
+    const Call& call,
+    const Part& part,
+    const ActivationRows& x,
+    int first,
+    int begin,
+    int end) {
+  const int column = begin * kPanelRows;
+  const size_t at =
+      static_cast<size_t>(first) * call.width + part.column + column;
+  part.matrix.multiply(x, begin, end, call.out + at, call.width);
+  const bool whole = !call.projection->after;
+  add_columns(
+      call.out + at,
+      part.bias ? part.bias + column : nullptr,
+      whole && call.residual ? call.residual + at : nullptr,
+      x.count,
+      call.width,
+      std::min(end * kPanelRows, part.matrix.rows()) - column);
+}
+
+void run_rows(const Call& call, int first, int count, Team team) {
+  const Projection& p = *call.projection;
+  Scratch scratch;
+  RowBuffer in(scratch, count, call.cols, call.floats, call.codes);
+  team.run(count, 4, [&](int begin, int end) {
+    for (int m = begin; m < end; ++m) {
+      in.set(
+          m,
+          call.x + static_cast<size_t>(first + m) * call.cols,
+          p.before ? &*p.before : nullptr);
+    }
+  });
+  const ActivationRows x = in.view();
+  const int grain = panel_grain(call.cols, count);
+  team.run(call.panels, grain, [&](int begin, int end) {
+    for (const Part& part : call.parts) {
+      const int from = std::max(begin - part.first_panel, 0);
+      const int to = std::min(end - part.first_panel, part.matrix.panels());
+      if (from < to) {
+        run_panels(call, part, x, first, from, to);
+      }
+    }
+  });
+  if (!p.after) {
+    return;
+  }
+  team.run(count, 4, [&](int begin, int end) {
+    for (int m = begin; m < end; ++m) {
+      const size_t row = static_cast<size_t>(first + m) * call.width;
+      finish_row(
+          call.out + row,
+          *p.after,
+          call.residual ? call.residual + row : nullptr,
+          call.width);
+    }
+  });
+}
+
+class RapidProjection final : public CpuPrimitive {
+ public:
+  explicit RapidProjection(ProjectionPtr p) : projection_(std::move(p)) {}
+  const char* name() const override { return "RapidProjection"; }
+
+  void eval_cpu(const std::vector<mx::array>& inputs, mx::array& out) override {
+    Call call = make_call(*projection_);
+    call.x = rows<float>(inputs[0]);
+    call.residual = inputs.size() > 1 ? rows<float>(inputs[1]) : nullptr;
+    call.out = allocate(out);
+    const auto count =
+        static_cast<int>(out.size() / static_cast<size_t>(call.width));
+    encoder().dispatch([call = std::move(call), count, keep = projection_] {
+      for_row_blocks(count, [&](int first, int rows, Team team) {
+        run_rows(call, first, rows, team);
+      });
+    });
+  }
+
+ private:
+  ProjectionPtr projection_;
+};
+
+void check(bool fits, const std::string& what) {
+  if (!fits) {
+    throw std::invalid_argument("project: the shapes do not fit: " + what);
+  }
+}
+
+}  // namespace
+
+mx::array project_cpu(
+    const mx::array& x,
+    const ProjectionPtr& projection,
+    const std::optional<mx::array>& residual) {
+  mx::Shape shape = x.shape();
+  check(!shape.empty() && !projection->parts.empty(), "no rows or weights");
+  int64_t width = 0;
+  for (const Linear& part : projection->parts) {
+    const Weight& w = *part.weight;
+    check(x.shape(-1) == w.cols, "x and " + w.name);
+    check(
+        !part.bias || static_cast<int64_t>(part.bias->size()) == w.rows,
+        "the bias of " + w.name);
+    width += w.rows;
+  }
+  const auto fits = [](const std::optional<RmsNorm>& norm, int64_t size) {
+    return !norm || static_cast<int64_t>(norm->weight.size()) == size;
+  };
+  check(fits(projection->before, x.shape(-1)), "the norm before");
+  check(fits(projection->after, width), "the norm after");
+  shape.back() = static_cast<int>(width);
+  check(!residual || residual->shape() == shape, "the residual");
+  std::vector<mx::array> inputs = {as_type(x, mx::float32)};
+  if (residual) {
+    inputs.push_back(as_type(*residual, mx::float32));
+  }
+  return mx::array(
+      std::move(shape),
+      mx::float32,
+      std::make_shared<RapidProjection>(projection),
+      std::move(inputs));
+}
+
+}  // namespace rapid
