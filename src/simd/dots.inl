@@ -115,7 +115,9 @@ inline void half_tile(
   for (; i + kLanes <= k; i += kLanes) {
     const Vec xs = load(x + i);
     for (int a = 0; a < W; ++a) {
-      acc[a] = fma(wide<Brain>(w + a * row_bytes + 2 * i), xs, acc[a]);
+      const uint8_t* at = w + a * row_bytes + 2 * i;
+      __builtin_prefetch(at + W * row_bytes);  // of the next rows
+      acc[a] = fma(wide<Brain>(at), xs, acc[a]);
     }
   }
   if (i < k) {

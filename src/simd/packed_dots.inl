@@ -158,6 +158,8 @@ inline Vec add_block(
   }
 }
 
+constexpr size_t kAhead = 2048;  // bytes
+
 // Activation rows x[0..M) times one part of one panel.
 template <typename Layout, int M>
 inline void part_dots(
@@ -174,9 +176,14 @@ inline void part_dots(
   const int all = w.cols / kDotBlock;
   for (int first = 0; first < all; first += blocks) {
     for (int b = 0; b < blocks; ++b) {
+      const uint8_t* codes = super + Layout::kHeader + b * Layout::kCodes;
+      if constexpr (M == 1) {  // waits for memory, not for arithmetic
+        for (size_t line = 0; line < Layout::kCodes; line += 64) {
+          __builtin_prefetch(codes + kAhead + line);
+        }
+      }
       Codes u[8];
-      expand_codes<Layout>(
-          super + Layout::kHeader + b * Layout::kCodes, part, u);
+      expand_codes<Layout>(codes, part, u);
       const BlockScale scale =
           block_scale<Layout>(super, b, part, w.layout.brain);
       for (int m = 0; m < M; ++m) {
