@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "sampling/philox.h"
+#include "simd/simd.h"
 
 namespace rapid {
 namespace {
@@ -31,6 +32,12 @@ int32_t best(std::span<const float> logits) {
   const auto found = std::find(logits.begin(), logits.end(), max);
   return found == logits.end() ? 0
                                : static_cast<int32_t>(found - logits.begin());
+}
+
+// Of exp((x - max) * scale) over the row.
+double exp_sum(std::span<const float> row, float max, float scale) {
+  return kernel_table().exp_sum(
+      row.data(), static_cast<int64_t>(row.size()), max, scale);
 }
 
 // Higher logit first, then lower id: a total order, so cuts are reproducible.
@@ -129,29 +136,38 @@ int32_t Sampler::sample(std::span<float> logits, uint64_t position) {
   return cuts() ? draw_cut(logits, max, u) : draw_any(logits, max, u);
 }
 
-// Inverse of the cumulative distribution, in id order. NaN and -inf weigh 0:
-// exp of a NaN never compares above 0.
+// Inverse of the cumulative distribution, in id order: first the block of ids
+// that holds the target, then the id. NaN and -inf weigh 0: exp of a NaN never
+// compares above 0.
 int32_t Sampler::draw_any(
     std::span<const float> logits, float max, float u) const {
+  constexpr size_t kBlock = 4096;
   const float scale = 1.0f / options_.temperature;
-  const auto weight = [&](float x) {
-    const float w = std::exp((x - max) * scale);
-    return w > 0 ? w : 0.0f;
-  };
+  std::vector<double> sums;
   double total = 0;
-  for (const float x : logits) {
-    total += weight(x);
+  for (size_t at = 0; at < logits.size(); at += kBlock) {
+    const size_t count = std::min(kBlock, logits.size() - at);
+    sums.push_back(exp_sum(logits.subspan(at, count), max, scale));
+    total += sums.back();
   }
   const double target = u * total;
   double sum = 0;
   int32_t last = 0;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const float w = weight(logits[i]);
-    if (w > 0) {
-      last = static_cast<int32_t>(i);
-      sum += w;
-      if (sum > target) {
-        break;
+  for (size_t b = 0; b < sums.size(); ++b) {
+    // Rounding may leave the target just beyond its block: then the next.
+    if (sums[b] <= 0 || (sum + sums[b] <= target && b + 1 < sums.size())) {
+      sum += sums[b];
+      continue;
+    }
+    const size_t end = std::min((b + 1) * kBlock, logits.size());
+    for (size_t i = b * kBlock; i < end; ++i) {
+      const float w = std::exp((logits[i] - max) * scale);
+      if (w > 0) {
+        last = static_cast<int32_t>(i);
+        sum += w;
+        if (sum > target) {
+          return last;
+        }
       }
     }
   }
@@ -237,11 +253,7 @@ void Sampler::collect_top_k(std::span<const float> logits, float max) {
 // near the maximum are sorted; the margin doubles until they carry the mass.
 void Sampler::collect_nucleus(std::span<const float> logits, float max) {
   const float scale = 1.0f / options_.temperature;
-  double total = 0;
-  for (const float x : logits) {
-    const float w = std::exp((x - max) * scale);
-    total += w > 0 ? w : 0.0f;
-  }
+  const double total = exp_sum(logits, max, scale);
   for (float margin = 4;; margin *= 2) {
     const bool all = margin > 1000;
     collect(logits, all ? kMinusInfinity : max - margin * options_.temperature);
@@ -276,12 +288,7 @@ RowLogprobs row_logprobs(
   for (const float x : logits) {
     max = x > max ? x : max;
   }
-  double sum = 0;
-  for (const float x : logits) {
-    const float w = std::exp(x - max);
-    sum += w > 0 ? w : 0.0f;
-  }
-  const double log_sum = std::log(sum);
+  const double log_sum = std::log(exp_sum(logits, max, 1.0f));
   const auto logprob = [&](float x) {
     return static_cast<float>(static_cast<double>(x) - max - log_sum);
   };

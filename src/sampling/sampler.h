@@ -75,7 +75,7 @@ struct ScoredToken {
 };
 
 // Log-softmax of `logits` at `token`, and its best `top` ids, best first
-// (ties: lowest id). Sums in double, in index order.
+// (ties: lowest id).
 struct RowLogprobs {
   float logprob = 0;
   std::vector<ScoredToken> top;

@@ -55,5 +55,6 @@ constexpr KernelTable kTable = {
     rms_norm,
     silu,
     gelu,
+    exp_sum,
     attend,
     merge};

@@ -77,6 +77,30 @@ void gelu(const float* gate, const float* up, int64_t n, float* out) {
   map_two<gelu_of>(gate, up, n, out);
 }
 
+// Vectors of float sums over a few thousand elements, added up in double.
+double exp_sum(const float* x, int64_t n, float top, float scale) {
+  constexpr int64_t kPiece = 4096;
+  double total = 0;
+  for (int64_t at = 0; at < n; at += kPiece) {
+    const int64_t end = at + kPiece < n ? at + kPiece : n;
+    Vec piece = {};
+    int64_t i = at;
+    for (; i + kLanes <= end; i += kLanes) {
+      const Vec w = vexp((load(x + i) - top) * scale);
+      piece += w > 0 ? w : Vec{};
+    }
+    if (i < end) {
+      const int rest = static_cast<int>(end - i);
+      float lanes[kLanes];
+      store(lanes, vexp((load_part(x + i, rest) - top) * scale));
+      const Vec w = load_part(lanes, rest);
+      piece += w > 0 ? w : Vec{};
+    }
+    total += sum(piece);
+  }
+  return total;
+}
+
 // scores -> weights exp(score - maximum), zeros up to a full vector.
 inline void soften(float* scores, int count, const TileQuery& q, float* head) {
   float top = -__builtin_inff();

@@ -97,6 +97,9 @@ struct KernelTable {
   void (*silu)(const float* gate, const float* up, int64_t n, float* out);
   void (*gelu)(const float* gate, const float* up, int64_t n, float* out);
 
+  // Sum of exp((x - top) * scale) over n elements; a NaN counts as nothing.
+  double (*exp_sum)(const float* x, int64_t n, float top, float scale);
+
   // partial [group, dim + 2]: per row the maximum score, the sum of
   // exp(score - maximum) and the values weighted by that.
   void (*attend)(

@@ -207,6 +207,27 @@ TEST(Sampler, BiasAndPenalties) {
   EXPECT_EQ(logits, (std::vector<float>{1, 1, 0}));
 }
 
+// A wide row is drawn from block by block.
+TEST(Sampler, DrawsFromWideRows) {
+  std::vector<float> logits(20000, -kInf);
+  const std::vector<size_t> ids = {3, 4096, 9000, 19999};
+  const std::vector<double> p = {0.4, 0.3, 0.2, 0.1};
+  for (size_t i = 0; i < ids.size(); ++i) {
+    logits[ids[i]] = static_cast<float>(std::log(p[i]));
+  }
+  constexpr int kDraws = 20000;
+  const auto all = histogram({.seed = 5}, logits, kDraws);
+  std::vector<int> counts;
+  int total = 0;
+  for (const size_t id : ids) {
+    counts.push_back(static_cast<int>(all[id]));
+    total += counts.back();
+  }
+  EXPECT_EQ(total, kDraws);
+  // 3 degrees of freedom: 16.3 is the 99.9 % point.
+  EXPECT_LT(chi_square(counts, p, kDraws), 16.3);
+}
+
 TEST(Sampler, OddRows) {
   for (const float temperature : {0.0f, 1.0f}) {
     for (const float top_p : {1.0f, 0.9f}) {
