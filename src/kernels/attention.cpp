@@ -9,40 +9,65 @@ namespace rapid {
 
 namespace {
 
+// The keys [H, D, 64] and values [H, 64, D] of a page.
+struct PageParts {
+  mx::array keys;
+  mx::array values;
+};
+
+PageParts parts_of(const KvPage& page, const KvShape& shape) {
+  const int h = shape.heads;
+  return {
+      mx::reshape(mx::take(page.data, 0, 0), {h, shape.dim, kPageTokens}),
+      mx::reshape(mx::take(page.data, 1, 0), {h, kPageTokens, shape.dim})};
+}
+
 // Replaces the arrays of the pages that the new rows touch.
 void write_rows(
     const AttentionRows& rows, const mx::array& k, const mx::array& v) {
   PageList& list = *rows.pages;
-  const int heads = list.shape.heads;
-  const int dim = list.shape.dim;
+  const KvShape& shape = list.shape;
+  const int h = shape.heads;
   for (int done = 0; done < rows.rows;) {
     const int position = list.length + done;
     const int at = position % kPageTokens;
     const int count = std::min(kPageTokens - at, rows.rows - done);
     const int from = rows.first_row + done;
-    const auto part = [&](const mx::array& a) {
-      return mx::transpose(
-          mx::slice(a, {from, 0, 0}, {from + count, heads, dim}), {1, 0, 2});
+    const auto part = [&](const mx::array& a) {  // [count, H, D]
+      const mx::array mine =
+          mx::slice(a, {from, 0, 0}, {from + count, h, shape.dim});
+      return mx::astype(mine, shape.dtype);
     };
     KvPage& page = *list.pages[static_cast<size_t>(position / kPageTokens)];
-    page.data = mx::slice_update(
-        page.data,
-        mx::astype(mx::stack({part(k), part(v)}), list.shape.dtype),
-        mx::Shape{0, 0, at, 0},
-        mx::Shape{2, heads, at + count, dim});
+    const PageParts old = parts_of(page, shape);
+    const mx::array keys = mx::slice_update(
+        old.keys,
+        mx::transpose(part(k), {1, 2, 0}),
+        mx::Shape{0, 0, at},
+        mx::Shape{h, shape.dim, at + count});
+    const mx::array values = mx::slice_update(
+        old.values,
+        mx::transpose(part(v), {1, 0, 2}),
+        mx::Shape{0, at, 0},
+        mx::Shape{h, at + count, shape.dim});
+    page.data =
+        mx::stack({mx::flatten(keys, 1, 2), mx::flatten(values, 1, 2)}, 0);
     done += count;
   }
 }
 
-// [2, H, tokens of pages first..last, D] float32.
-mx::array gather(const PageList& list, int first_page, int last_page) {
-  std::vector<mx::array> parts;
+// Keys [H, D, L] and values [H, L, D] of pages first..last, float32.
+PageParts gather(const PageList& list, int first_page, int last_page) {
+  std::vector<mx::array> keys;
+  std::vector<mx::array> values;
   for (int i = first_page; i <= last_page; ++i) {
-    parts.push_back(list.pages[static_cast<size_t>(i)]->data);
+    PageParts parts = parts_of(*list.pages[static_cast<size_t>(i)], list.shape);
+    keys.push_back(mx::astype(parts.keys, mx::float32));
+    values.push_back(mx::astype(parts.values, mx::float32));
   }
-  const mx::array all =
-      parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), 2);
-  return mx::astype(all, mx::float32);
+  return {
+      mx::concatenate(std::move(keys), 2),
+      mx::concatenate(std::move(values), 1)};
 }
 
 mx::array one_sequence(
@@ -58,14 +83,11 @@ mx::array one_sequence(
       options.window > 0 ? std::max(0, start - options.window + 1) : 0;
   const int first_page = first / kPageTokens;
   const int last_page = (start + n - 1) / kPageTokens;
-  const mx::array kv = gather(list, first_page, last_page);
-  const auto half = [&](int which) {
-    return mx::expand_dims(mx::take(kv, which, 0), 1);  // [H, 1, L, D]
-  };
+  const PageParts kv = gather(list, first_page, last_page);
   const mx::array queries = mx::transpose(
       mx::reshape(q, {n, heads, group, dim}), {1, 2, 0, 3});  // [H, G, n, D]
   mx::array scores = mx::multiply(
-      mx::matmul(queries, mx::swapaxes(half(0), -1, -2)),
+      mx::matmul(queries, mx::expand_dims(kv.keys, 1)),
       mx::array(options.scale));  // [H, G, n, L]
   if (options.softcap > 0) {
     const mx::array cap(options.softcap);
@@ -81,8 +103,9 @@ mx::array one_sequence(
   }
   scores = mx::where(
       seen, scores, mx::array(-std::numeric_limits<float>::infinity()));
-  const mx::array out =
-      mx::matmul(mx::softmax(scores, -1, true), half(1));  // [H, G, n, D]
+  const mx::array out = mx::matmul(
+      mx::softmax(scores, -1, true),
+      mx::expand_dims(kv.values, 1));  // [H, G, n, D]
   return mx::reshape(mx::transpose(out, {2, 0, 1, 3}), {n, heads * group, dim});
 }
 

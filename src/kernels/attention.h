@@ -25,8 +25,10 @@ namespace rapid {
 constexpr int kPageTokens = 64;
 
 struct KvPage {
-  // [2, kv_heads, kPageTokens, head_dim], float32 or float16; evaluated
-  // whenever no graph is being built.
+  // [2, kv_heads, kPageTokens * head_dim], float32 or float16; evaluated
+  // whenever no graph is being built. The keys of a head lie as [head_dim,
+  // kPageTokens] (a vector takes one dimension of many tokens), its values as
+  // [kPageTokens, head_dim].
   mx::array data;
 };
 

@@ -21,21 +21,25 @@ struct AttentionCall {
   KvShape shape;
   int group = 1;  // query heads per KV head
   const float* qkv = nullptr;
-  float* q = nullptr;  // normed and rotated [T, Hq, D]
+  float* q = nullptr;  // normed and rotated [Hkv, T, group, D]
+  int tokens = 0;
   float* out = nullptr;
 
   const AttentionOptions& options() const { return layer->options; }
   int heads() const { return layer->options.heads; }
+  // The queries of rows from `row` on that share a KV head.
+  float* queries(int head, int row) const {
+    return q + (static_cast<size_t>(head) * tokens + row) * group * shape.dim;
+  }
   int width() const { return (heads() + 2 * shape.heads) * shape.dim; }
 
   bool half() const { return shape.dtype == mx::float16; }
   int state_size() const { return group * (shape.dim + 2); }
 };
 
-// Element index of (which, head, slot) in a page.
-inline size_t page_at(const KvShape& shape, int which, int head, int slot) {
-  return ((static_cast<size_t>(which) * shape.heads + head) * kPageTokens +
-          slot) *
+// Element index of a head's keys (which = 0) or values (1) in a page.
+inline size_t page_at(const KvShape& shape, int which, int head) {
+  return (static_cast<size_t>(which) * shape.heads + head) * kPageTokens *
          shape.dim;
 }
 

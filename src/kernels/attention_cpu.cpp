@@ -1,7 +1,6 @@
 #include "kernels/attention_cpu.h"
 
 #include <algorithm>
-#include <array>
 
 #include "kernels/attention_call_cpu.h"
 #include "kernels/cpu_primitive.h"
@@ -16,29 +15,6 @@ namespace {
 using Call = AttentionCall;
 using Sequence = AttentionSequence;
 
-// One query position of one sequence, with one KV head.
-struct Unit {
-  const Sequence* sequence;
-  int row;  // within the sequence
-  int head;
-};
-
-// Keys or values of one head and tile as float32.
-const float* tile_of(
-    const Call& call, KvPage& page, int which, int head, float* memory) {
-  const size_t at = page_at(call.shape, which, head, 0);
-  if (!call.half()) {
-    return page.data.data<float>() + at;
-  }
-  RowSource source;
-  source.data =
-      reinterpret_cast<const uint8_t*>(page.data.data<mx::float16_t>() + at);
-  source.type = TensorType::f16;
-  source.cols = kPageTokens * call.shape.dim;
-  kernel_table().expand(source, 0, memory);
-  return memory;
-}
-
 struct Range {
   int first;  // positions that a query sees: [first, last)
   int last;
@@ -50,36 +26,88 @@ Range range_of(const Call& call, const Sequence& s, int row) {
   return {window > 0 ? std::max(0, position - window + 1) : 0, position + 1};
 }
 
-// The partial result of one unit over one tile; k and v are the tile's.
-void attend_tile(
+int first_tile(const Range& range) {
+  return range.first / kPageTokens;
+}
+
+int last_tile(const Range& range) {
+  return (range.last - 1) / kPageTokens;
+}
+
+// Neighbouring rows of one sequence with one KV head.
+struct Block {
+  const Sequence* sequence;
+  int head;
+  int row;  // within the sequence
+  int rows;
+};
+
+// One tile's keys and values of one head, float32 or as stored.
+struct Tile {
+  const float* keys = nullptr;
+  const float* values = nullptr;
+  const uint16_t* half_keys = nullptr;
+  const uint16_t* half_values = nullptr;
+};
+
+Tile tile_of(const Call& call, const Sequence& s, int index, int head) {
+  KvPage& page = *s.pages[static_cast<size_t>(index)];
+  const size_t keys = page_at(call.shape, 0, head);
+  const size_t values = page_at(call.shape, 1, head);
+  Tile out;
+  if (call.half()) {
+    const auto* data =
+        reinterpret_cast<const uint16_t*>(page.data.data<mx::float16_t>());
+    out.half_keys = data + keys;
+    out.half_values = data + values;
+  } else {
+    out.keys = page.data.data<float>() + keys;
+    out.values = page.data.data<float>() + values;
+  }
+  return out;
+}
+
+// Expanded once for the many rows that will read it.
+void expand(Tile& tile, int dim, float* memory) {
+  RowSource source;
+  source.type = TensorType::f16;
+  source.cols = kPageTokens * dim;
+  source.data = reinterpret_cast<const uint8_t*>(tile.half_keys);
+  kernel_table().expand(source, 0, memory);
+  source.data = reinterpret_cast<const uint8_t*>(tile.half_values);
+  kernel_table().expand(source, 0, memory + source.cols);
+  tile = {memory, memory + source.cols};
+}
+
+// Rows [row, row + rows) of the sequence, which see the same part of a tile.
+void attend_rows(
     const Call& call,
-    const Unit& unit,
-    int tile,
-    const float* k,
-    const float* v,
+    const Block& block,
+    int row,
+    int rows,
+    int tile_index,
+    const Tile& tile,
     float* partial) {
-  const Range range = range_of(call, *unit.sequence, unit.row);
-  const int base = tile * kPageTokens;
+  const Range range = range_of(call, *block.sequence, row);
+  const int base = tile_index * kPageTokens;
+  const int first = std::max(range.first - base, 0);
+  const int last = std::min(range.last - base, kPageTokens);
   TileQuery query;
-  query.q =
-      call.q + ((static_cast<size_t>(unit.sequence->first_row) + unit.row) *
-                    call.shape.heads +
-                unit.head) *
-                   call.group * call.shape.dim;
-  query.group = call.group;
+  query.q = call.queries(block.head, block.sequence->first_row + row);
+  query.rows = rows * call.group;
   query.dim = call.shape.dim;
   query.scale = call.options().scale;
   query.softcap = call.options().softcap;
-  kernel_table().attend(
-      query,
-      k,
-      v,
-      std::max(range.first - base, 0),
-      std::min(range.last - base, kPageTokens),
-      partial);
+  const KernelTable& table = kernel_table();
+  if (tile.keys) {
+    table.attend(query, tile.keys, tile.values, first, last, partial);
+  } else {
+    table.attend_halves(
+        query, tile.half_keys, tile.half_values, first, last, partial);
+  }
 }
 
-// The first tile's partial becomes the state, later ones are folded in.
+// A row's first tile becomes its state, later ones are folded in.
 void fold(const Call& call, float* state, const float* partial, bool first) {
   const int size = call.shape.dim + 2;
   if (first) {
@@ -91,87 +119,92 @@ void fold(const Call& call, float* state, const float* partial, bool first) {
   }
 }
 
-void finish(const Call& call, const Unit& unit, const float* state) {
+void finish(const Call& call, const Block& block, int row, const float* state) {
   const int dim = call.shape.dim;
+  const auto index = static_cast<size_t>(block.sequence->first_row + row);
   float* out =
-      call.out + ((static_cast<size_t>(unit.sequence->first_row) + unit.row) *
-                      call.shape.heads +
-                  unit.head) *
-                     call.group * dim;
-  for (int g = 0; g < call.group; ++g) {
-    const float* row = state + g * (dim + 2);
+      call.out + (index * call.shape.heads + block.head) * call.group * dim;
+  for (int g = 0; g < call.group; ++g, state += dim + 2, out += dim) {
     for (int i = 0; i < dim; ++i) {
-      out[g * dim + i] = row[2 + i] / row[1];
+      out[i] = state[2 + i] / state[1];
     }
   }
 }
 
-// Many units: each walks its tiles in order. Neighbouring rows share a head's
-// tile while it is in the cache.
-void run_block(const Call& call, std::span<const Unit> units) {
-  const int size = call.state_size();
+bool sees_all(const Range& range, int tile) {
+  return range.first <= tile * kPageTokens &&
+         range.last >= (tile + 1) * kPageTokens;
+}
+
+// Many rows: each walks its tiles in order, those that see a whole tile
+// together.
+void run_block(const Call& call, const Block& block) {
+  const Sequence& s = *block.sequence;
+  const auto size = static_cast<size_t>(call.state_size());
   const size_t tile_floats = static_cast<size_t>(kPageTokens) * call.shape.dim;
   Scratch scratch;
-  float* states = scratch.take<float>(units.size() * size);
-  auto* partial = scratch.take<float>(static_cast<size_t>(size));
+  float* states = scratch.take<float>(block.rows * size);
+  auto* partials = scratch.take<float>(block.rows * size);
   auto* memory = scratch.take<float>(2 * tile_floats);
-  const Sequence& s = *units.front().sequence;
-  const int head = units.front().head;
-  const int first = range_of(call, s, units.front().row).first / kPageTokens;
-  const int last = (range_of(call, s, units.back().row).last - 1) / kPageTokens;
-  for (int tile = first; tile <= last; ++tile) {
-    KvPage& page = *s.pages[static_cast<size_t>(tile)];
-    const float* k = tile_of(call, page, 0, head, memory);
-    const float* v = tile_of(call, page, 1, head, memory + tile_floats);
-    for (size_t i = 0; i < units.size(); ++i) {
-      const Range range = range_of(call, s, units[i].row);
-      const int begin = range.first / kPageTokens;
-      if (tile < begin || tile > (range.last - 1) / kPageTokens) {
+  const int end = block.row + block.rows;
+  const int from = first_tile(range_of(call, s, block.row));
+  const int to = last_tile(range_of(call, s, end - 1));
+  for (int index = from; index <= to; ++index) {
+    Tile tile = tile_of(call, s, index, block.head);
+    if (call.half()) {
+      expand(tile, call.shape.dim, memory);
+    }
+    for (int row = block.row; row < end;) {
+      const Range range = range_of(call, s, row);
+      if (index < first_tile(range) || index > last_tile(range)) {
+        ++row;
         continue;
       }
-      attend_tile(call, units[i], tile, k, v, partial);
-      fold(call, states + i * size, partial, tile == begin);
+      int rows = 1;
+      while (sees_all(range, index) && row + rows < end &&
+             sees_all(range_of(call, s, row + rows), index)) {
+        ++rows;
+      }
+      attend_rows(call, block, row, rows, index, tile, partials);
+      for (int i = 0; i < rows; ++i, ++row) {
+        const bool first = index == first_tile(range_of(call, s, row));
+        float* state = states + static_cast<size_t>(row - block.row) * size;
+        fold(call, state, partials + i * size, first);
+      }
     }
   }
-  for (size_t i = 0; i < units.size(); ++i) {
-    finish(call, units[i], states + i * size);
+  for (int i = 0; i < block.rows; ++i) {
+    finish(call, block, block.row + i, states + i * size);
   }
 }
 
-constexpr int kBlockRows = 16;
-
-struct Block {
-  const Sequence* sequence;
-  int head;
-  int row;
-  int rows;
-};
+constexpr int kBlockRows = 32;
 
 void run_blocks(const Call& call) {
   std::vector<Block> blocks;
   for (const Sequence& s : call.sequences) {
     for (int head = 0; head < call.shape.heads; ++head) {
       for (int row = 0; row < s.rows; row += kBlockRows) {
-        blocks.push_back({&s, head, row, std::min(kBlockRows, s.rows - row)});
+        const int rows = std::min(kBlockRows, s.rows - row);
+        blocks.push_back({&s, head, row, rows});
       }
     }
   }
+  // The longest first, so that threads end together.
+  std::ranges::stable_sort(blocks, [](const Block& a, const Block& b) {
+    return a.sequence->start + a.row > b.sequence->start + b.row;
+  });
   ThreadPool::global().run(
       static_cast<int>(blocks.size()), 1, [&](int begin, int end) {
         for (int b = begin; b < end; ++b) {
-          const Block& block = blocks[static_cast<size_t>(b)];
-          std::array<Unit, kBlockRows> units;
-          for (int i = 0; i < block.rows; ++i) {
-            units[static_cast<size_t>(i)] = {
-                block.sequence, block.row + i, block.head};
-          }
-          run_block(call, {units.data(), static_cast<size_t>(block.rows)});
+          run_block(call, blocks[static_cast<size_t>(b)]);
         }
       });
 }
 
+// One row and one of its tiles.
 struct Piece {
-  Unit unit;
+  Block block;
   int tile;
 };
 
@@ -181,10 +214,8 @@ std::vector<Piece> pieces_of(const Call& call) {
     for (int row = 0; row < s.rows; ++row) {
       const Range range = range_of(call, s, row);
       for (int head = 0; head < call.shape.heads; ++head) {
-        for (int tile = range.first / kPageTokens;
-             tile <= (range.last - 1) / kPageTokens;
-             ++tile) {
-          out.push_back({{&s, row, head}, tile});
+        for (int i = first_tile(range); i <= last_tile(range); ++i) {
+          out.push_back({{&s, head, row, 1}, i});
         }
       }
     }
@@ -192,52 +223,43 @@ std::vector<Piece> pieces_of(const Call& call) {
   return out;
 }
 
-// Few units: threads share out the tiles, then the partials are folded in the
+// Few rows: threads share out the tiles, then the partials are folded in the
 // same order as above.
 void run_pieces(const Call& call, const std::vector<Piece>& pieces) {
   const auto size = static_cast<size_t>(call.state_size());
-  const size_t tile_floats = static_cast<size_t>(kPageTokens) * call.shape.dim;
   Scratch scratch;
   auto* partials = scratch.take<float>(pieces.size() * size);
   ThreadPool::global().run(
       static_cast<int>(pieces.size()), 2, [&](int begin, int end) {
-        Scratch own;
-        auto* memory = own.take<float>(2 * tile_floats);
         for (int i = begin; i < end; ++i) {
           const Piece& piece = pieces[static_cast<size_t>(i)];
-          const Unit& unit = piece.unit;
-          KvPage& page = *unit.sequence->pages[static_cast<size_t>(piece.tile)];
-          attend_tile(
-              call,
-              unit,
-              piece.tile,
-              tile_of(call, page, 0, unit.head, memory),
-              tile_of(call, page, 1, unit.head, memory + tile_floats),
-              partials + static_cast<size_t>(i) * size);
+          const Block& b = piece.block;
+          const Tile tile = tile_of(call, *b.sequence, piece.tile, b.head);
+          float* partial = partials + static_cast<size_t>(i) * size;
+          attend_rows(call, b, b.row, 1, piece.tile, tile, partial);
         }
       });
   for (size_t i = 0; i < pieces.size();) {
-    const Unit& unit = pieces[i].unit;
+    const Block& b = pieces[i].block;
+    const int last = last_tile(range_of(call, *b.sequence, b.row));
     float* state = partials + i * size;
-    for (++i;
-         i < pieces.size() && pieces[i].unit.sequence == unit.sequence &&
-         pieces[i].unit.row == unit.row && pieces[i].unit.head == unit.head;
-         ++i) {
-      fold(call, state, partials + i * size, false);
+    while (pieces[i].tile < last) {
+      fold(call, state, partials + ++i * size, false);
     }
-    finish(call, unit, state);
+    finish(call, b, b.row, state);
+    ++i;
   }
 }
 
-// Fewer units than this share out their tiles, too.
-constexpr int kFewUnits = 32;
+// Fewer (row, head) pairs than this share out their tiles, too.
+constexpr int kFewRows = 32;
 
-void run(Call& call, int tokens) {
+void run(Call& call) {
   Scratch scratch;
   call.q = scratch.take<float>(
-      static_cast<size_t>(tokens) * call.heads() * call.shape.dim);
+      static_cast<size_t>(call.tokens) * call.heads() * call.shape.dim);
   take_rows(call);
-  if (tokens * call.shape.heads < kFewUnits) {
+  if (call.tokens * call.shape.heads < kFewRows) {
     run_pieces(call, pieces_of(call));
   } else {
     run_blocks(call);
@@ -253,7 +275,8 @@ class RapidAttention final : public CpuPrimitive {
     auto call = std::make_shared<Call>(std::move(call_));
     call->qkv = rows<float>(inputs[0]);
     call->out = allocate(out);
-    encoder().dispatch([call, tokens = out.shape(0)] { run(*call, tokens); });
+    call->tokens = out.shape(0);
+    encoder().dispatch([call] { run(*call); });
   }
 
  private:

@@ -28,7 +28,8 @@ void turn_head(
   rotate(to, turn, pairs, call.options().rope.interleaved);
 }
 
-void store_head(
+// A head's values for one slot lie together.
+void store_value(
     const AttentionCall& call, const float* from, KvPage& page, size_t at) {
   const int dim = call.shape.dim;
   if (call.half()) {
@@ -36,6 +37,26 @@ void store_head(
     kernel_table().to_halves(from, dim, reinterpret_cast<uint16_t*>(to));
   } else {
     std::copy_n(from, dim, page.data.data<float>() + at);
+  }
+}
+
+// A key's dimensions lie a page's length apart.
+void store_key(
+    const AttentionCall& call, const float* from, KvPage& page, size_t at) {
+  const int dim = call.shape.dim;
+  if (!call.half()) {
+    float* to = page.data.data<float>() + at;
+    for (int d = 0; d < dim; ++d) {
+      to[d * kPageTokens] = from[d];
+    }
+    return;
+  }
+  Scratch scratch;
+  auto* halves = scratch.take<uint16_t>(static_cast<size_t>(dim));
+  kernel_table().to_halves(from, dim, halves);
+  auto* to = reinterpret_cast<uint16_t*>(page.data.data<mx::float16_t>()) + at;
+  for (int d = 0; d < dim; ++d) {
+    to[d * kPageTokens] = halves[d];
   }
 }
 
@@ -52,18 +73,20 @@ void take_row(
   const auto dim = static_cast<size_t>(call.shape.dim);
   const auto index = static_cast<size_t>(s.first_row + row);
   const float* in = call.qkv + index * static_cast<size_t>(call.width());
-  float* q = call.q + index * static_cast<size_t>(o.heads) * dim;
-  for (int head = 0; head < o.heads; ++head, in += dim, q += dim) {
+  for (int head = 0; head < o.heads; ++head, in += dim) {
+    float* q = call.queries(head / call.group, s.first_row + row) +
+               static_cast<size_t>(head % call.group) * dim;
     turn_head(call, in, o.q_norm, turn, q);
   }
   Scratch scratch;
   auto* turned = scratch.take<float>(dim);
   for (int head = 0; head < call.shape.heads; ++head, in += dim) {
     turn_head(call, in, o.k_norm, turn, turned);
-    store_head(call, turned, page, page_at(call.shape, 0, head, slot));
+    store_key(call, turned, page, page_at(call.shape, 0, head) + slot);
   }
   for (int head = 0; head < call.shape.heads; ++head, in += dim) {
-    store_head(call, in, page, page_at(call.shape, 1, head, slot));
+    const size_t at = page_at(call.shape, 1, head) + slot * dim;
+    store_value(call, in, page, at);
   }
 }
 

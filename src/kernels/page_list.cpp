@@ -8,7 +8,7 @@ namespace rapid {
 namespace {
 
 mx::Shape page_shape(const KvShape& shape) {
-  return {2, shape.heads, kPageTokens, shape.dim};
+  return {2, shape.heads, kPageTokens * shape.dim};
 }
 
 bool pages_on_cpu() {

@@ -57,4 +57,5 @@ constexpr KernelTable kTable = {
     gelu,
     exp_sum,
     attend,
+    attend_halves,
     merge};

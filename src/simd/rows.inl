@@ -123,26 +123,45 @@ inline void soften(float* scores, int count, const TileQuery& q, float* head) {
   head[1] = sum(total);
 }
 
-// acc[r][c..] = sum over j of weights[r][j] * v[j][c..], j ascending.
-template <int R, int C>
-inline void weigh(
-    const float* weights,
-    int weight_stride,
-    const float* v,
+inline Vec lanes_of(const float* p) {
+  return load(p);
+}
+
+inline Vec lanes_of(const uint16_t* p) {
+  return half_lanes((const uint8_t*)p);
+}
+
+inline float element_of(float x) {
+  return x;
+}
+
+inline float element_of(uint16_t x) {
+  uint8_t bits[2];
+  memcpy(bits, &x, sizeof(x));
+  return half(bits);
+}
+
+// out[r][n] = sum over i of a[r][i] * b[i][n], i ascending, for a strip of C
+// vectors of n. Any split into rows and strips gives the same bits.
+template <int R, int C, typename T>
+inline void mix_strip(
+    const float* a,
+    int64_t a_stride,
+    const T* b,
+    int64_t b_stride,
     int count,
-    int dim,
     float* out,
-    int out_stride) {
+    int64_t out_stride) {
   Vec acc[R][C] = {};
-  for (int j = 0; j < count; ++j) {
-    Vec vs[C];
-    for (int c = 0; c < C; ++c) {
-      vs[c] = load(v + static_cast<int64_t>(j) * dim + c * kLanes);
-    }
+  for (int i = 0; i < count; ++i) {
+    Vec as[R];
     for (int r = 0; r < R; ++r) {
-      const Vec p = splat(weights[r * weight_stride + j]);
-      for (int c = 0; c < C; ++c) {
-        acc[r][c] = fma(p, vs[c], acc[r][c]);
+      as[r] = splat(a[r * a_stride + i]);
+    }
+    for (int c = 0; c < C; ++c) {
+      const Vec bs = lanes_of(b + i * b_stride + c * kLanes);
+      for (int r = 0; r < R; ++r) {
+        acc[r][c] = fma(as[r], bs, acc[r][c]);
       }
     }
   }
@@ -153,72 +172,129 @@ inline void weigh(
   }
 }
 
-template <int R>
-inline void weigh_rows(
-    const float* weights,
-    int weight_stride,
-    const float* v,
+template <int R, typename T>
+inline void mix_rows(
+    const float* a,
+    int64_t a_stride,
+    const T* b,
+    int64_t b_stride,
     int count,
-    int dim,
-    float* out) {
-  int d = 0;
-  for (; d + 4 * kLanes <= dim; d += 4 * kLanes) {
-    weigh<R, 4>(weights, weight_stride, v + d, count, dim, out + d, dim + 2);
+    int width,
+    float* out,
+    int64_t out_stride) {
+  int n = 0;
+  for (; n + 4 * kLanes <= width; n += 4 * kLanes) {
+    mix_strip<R, 4>(a, a_stride, b + n, b_stride, count, out + n, out_stride);
   }
-  for (; d + kLanes <= dim; d += kLanes) {
-    weigh<R, 1>(weights, weight_stride, v + d, count, dim, out + d, dim + 2);
+  for (; n + kLanes <= width; n += kLanes) {
+    mix_strip<R, 1>(a, a_stride, b + n, b_stride, count, out + n, out_stride);
   }
   for (int r = 0; r < R; ++r) {
-    for (int at = d; at < dim; ++at) {
+    for (int at = n; at < width; ++at) {
       float acc = 0;
-      for (int j = 0; j < count; ++j) {
-        acc += weights[r * weight_stride + j] * v[j * dim + at];
+      for (int i = 0; i < count; ++i) {
+        acc += a[r * a_stride + i] * element_of(b[i * b_stride + at]);
       }
-      out[r * (dim + 2) + at] = acc;
+      out[r * out_stride + at] = acc;
     }
+  }
+}
+
+// The last rows, fewer than a whole tile.
+template <int R, typename T, typename... Rest>
+inline void mix_last(int rows, const float* a, Rest... rest) {
+  if constexpr (R > 0) {
+    if (rows == R) {
+      mix_rows<R, T>(a, rest...);
+    } else {
+      mix_last<R - 1, T>(rows, a, rest...);
+    }
+  }
+}
+
+template <typename T>
+inline void mix(
+    int rows,
+    const float* a,
+    int64_t a_stride,
+    const T* b,
+    int64_t b_stride,
+    int count,
+    int width,
+    float* out,
+    int64_t out_stride) {
+  for (; rows >= kTileRows; rows -= kTileRows) {
+    mix_rows<kTileRows, T>(
+        a, a_stride, b, b_stride, count, width, out, out_stride);
+    a += kTileRows * a_stride;
+    out += kTileRows * out_stride;
+  }
+  mix_last<kTileRows - 1, T>(
+      rows, a, a_stride, b, b_stride, count, width, out, out_stride);
+}
+
+template <typename T>
+inline void attend_tile(
+    const TileQuery& query,
+    const T* keys,
+    const T* values,
+    int first,
+    int last,
+    float* partial) {
+  constexpr int kStride = kTileKeys + kLanes;  // scores, and room to read on
+  constexpr int kRows = 2 * kTileRows;
+  float scores[kRows * kStride];
+  const int dim = query.dim;
+  const int begin = first / kLanes * kLanes;
+  const int end = (last + kLanes - 1) / kLanes * kLanes;
+  for (int at = 0; at < query.rows; at += kRows) {
+    const int rows = query.rows - at < kRows ? query.rows - at : kRows;
+    float* out = partial + at * (dim + 2);
+    mix<T>(
+        rows,
+        query.q + static_cast<int64_t>(at) * dim,
+        dim,
+        keys + begin,
+        kTileKeys,
+        dim,
+        end - begin,
+        scores + begin,
+        kStride);
+    for (int r = 0; r < rows; ++r) {
+      float* row = scores + r * kStride + first;
+      soften(row, last - first, query, out + r * (dim + 2));
+    }
+    mix<T>(
+        rows,
+        scores + first,
+        kStride,
+        values + static_cast<int64_t>(first) * dim,
+        dim,
+        last - first,
+        dim,
+        out + 2,
+        dim + 2);
   }
 }
 
 void attend(
     const TileQuery& query,
-    const float* k,
-    const float* v,
+    const float* keys,
+    const float* values,
     int first,
     int last,
     float* partial) {
-  constexpr int kStride = 64 + kLanes;  // a tile's scores, and room to read on
-  constexpr int kRows = 8;
-  float scores[kRows * kStride] = {};
-  const int dim = query.dim;
-  const int count = last - first;
-  const int64_t skip = static_cast<int64_t>(first) * dim;
-  for (int g = 0; g < query.group; g += kRows) {
-    const int rows = query.group - g < kRows ? query.group - g : kRows;
-    float* out = partial + g * (dim + 2);
-    dots(k + skip, count, query.q + g * dim, rows, dim, scores, kStride);
-    for (int r = 0; r < rows; ++r) {
-      soften(scores + r * kStride, count, query, out + r * (dim + 2));
-    }
-    int r = 0;
-    for (; r + 2 <= rows; r += 2) {
-      weigh_rows<2>(
-          scores + r * kStride,
-          kStride,
-          v + skip,
-          count,
-          dim,
-          out + r * (dim + 2) + 2);
-    }
-    for (; r < rows; ++r) {
-      weigh_rows<1>(
-          scores + r * kStride,
-          kStride,
-          v + skip,
-          count,
-          dim,
-          out + r * (dim + 2) + 2);
-    }
-  }
+  attend_tile(query, keys, values, first, last, partial);
+}
+
+void attend_halves(
+    const TileQuery& query,
+    const uint16_t* keys,
+    const uint16_t* values,
+    int first,
+    int last,
+    float* partial) {
+  attend_tile(query, keys, values, first, last, partial);
 }
 
 void merge(float* state, const float* partial, int dim) {

@@ -43,11 +43,12 @@ struct RowSource {
   size_t scale_row_bytes = 0;
 };
 
-// One tile of attention for the `group` query rows that share a position and
-// a KV head: keys and values [first, last) of k and v, both [.., dim].
+constexpr int kTileKeys = 64;
+
+// Queries that meet one tile of keys and values of one head.
 struct TileQuery {
-  const float* q = nullptr;  // [group, dim]
-  int group = 0;
+  const float* q = nullptr;  // [rows, dim]
+  int rows = 0;
   int dim = 0;
   float scale = 1;
   float softcap = 0;
@@ -100,12 +101,21 @@ struct KernelTable {
   // Sum of exp((x - top) * scale) over n elements; a NaN counts as nothing.
   double (*exp_sum)(const float* x, int64_t n, float top, float scale);
 
-  // partial [group, dim + 2]: per row the maximum score, the sum of
-  // exp(score - maximum) and the values weighted by that.
+  // partial [rows, dim + 2]: per row the maximum score, the sum of
+  // exp(score - maximum) and the values weighted by that, over the positions
+  // [first, last) of the tile: keys [dim, kTileKeys], values [kTileKeys, dim].
   void (*attend)(
       const TileQuery& query,
-      const float* k,
-      const float* v,
+      const float* keys,
+      const float* values,
+      int first,
+      int last,
+      float* partial);
+  // The same over float16; bit-equal to the above over the expanded tile.
+  void (*attend_halves)(
+      const TileQuery& query,
+      const uint16_t* keys,
+      const uint16_t* values,
       int first,
       int last,
       float* partial);
