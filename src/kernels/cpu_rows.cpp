@@ -5,14 +5,15 @@
 namespace rapid {
 
 RowBuffer::RowBuffer(
-    Scratch& scratch, int count, int cols, bool floats, bool codes)
+    Scratch& scratch, int count, int cols, bool floats, bool codes, bool fine)
     : count_(count),
       cols_(cols),
+      fine_(fine),
       stride_((static_cast<size_t>(cols) + 63) / 64 * 64) {
-  const auto rows = static_cast<size_t>(count);
   if (floats) {
-    values_ = scratch.take<float>(rows * static_cast<size_t>(cols));
+    values_ = scratch.take<float>(static_cast<size_t>(count) * cols);
   }
+  const auto rows = static_cast<size_t>(fine ? 2 * count : count);
   if (!codes) {
     return;
   }
@@ -29,7 +30,6 @@ RowBuffer::RowBuffer(
 }
 
 void RowBuffer::set(int m, const float* x, const RmsNorm* norm) {
-  const KernelTable& table = kernel_table();
   const auto row = static_cast<size_t>(m);
   Scratch scratch;
   const float* in = x;
@@ -37,20 +37,35 @@ void RowBuffer::set(int m, const float* x, const RmsNorm* norm) {
     const auto width = static_cast<size_t>(cols_);
     float* to = floats() ? values_ + row * width : scratch.take<float>(width);
     if (norm) {
-      table.rms_norm(x, norm->weight.data<float>(), norm->eps, cols_, to);
+      kernel_table().rms_norm(
+          x, norm->weight.data<float>(), norm->eps, cols_, to);
     } else {
       std::copy_n(x, cols_, to);
     }
     in = to;
   }
-  if (codes()) {
-    table.quantise(
-        in,
-        cols_,
-        codes_ + row * stride_,
-        scales_ + row * stride_ / 32,
-        sums_ + row * stride_ / 16);
+  if (!codes()) {
+    return;
   }
+  quantise(row, in);
+  if (fine_) {
+    auto* rest = scratch.take<float>(static_cast<size_t>(cols_));
+    const QuantisedRow& known = quantised_[row];
+    for (int c = 0; c < cols_; ++c) {
+      const auto code = static_cast<float>(known.codes[c]);
+      rest[c] = in[c] - code * known.scales[c / kDotBlock];
+    }
+    quantise(row + static_cast<size_t>(count_), rest);
+  }
+}
+
+void RowBuffer::quantise(size_t row, const float* x) {
+  kernel_table().quantise(
+      x,
+      cols_,
+      codes_ + row * stride_,
+      scales_ + row * stride_ / 32,
+      sums_ + row * stride_ / 16);
 }
 
 void RowBuffer::set_block(int m, int column, const float* x) {

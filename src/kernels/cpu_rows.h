@@ -60,10 +60,17 @@ inline int panel_grain(int cols, int rows) {
 }
 
 // Rows of inputs in the forms that a node's matrices need: float32, int8 or
-// both. The memory is a frame's.
+// both; `fine`: int8 twice, the second time what the first left over. The
+// memory is a frame's.
 class RowBuffer {
  public:
-  RowBuffer(Scratch& scratch, int count, int cols, bool floats, bool codes);
+  RowBuffer(
+      Scratch& scratch,
+      int count,
+      int cols,
+      bool floats,
+      bool codes,
+      bool fine = false);
 
   // Row `m` from float32 input, normed first if a norm is given.
   void set(int m, const float* x, const RmsNorm* norm);
@@ -73,12 +80,17 @@ class RowBuffer {
   void set_part(int m, int column, const float* x, int count);
 
   ActivationRows view() const { return {values_, quantised_, count_}; }
+  // The int8 rows, then those of what they left over.
+  ActivationRows fine_view() const { return {nullptr, quantised_, 2 * count_}; }
   bool floats() const { return values_ != nullptr; }
   bool codes() const { return quantised_ != nullptr; }
 
  private:
+  void quantise(size_t row, const float* x);
+
   int count_;
   int cols_;
+  bool fine_;
   size_t stride_;  // of a row's codes
   float* values_ = nullptr;
   int8_t* codes_ = nullptr;

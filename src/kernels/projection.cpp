@@ -36,9 +36,14 @@ mx::array round_to_int8(const mx::array& x) {
   return mx::reshape(mx::multiply(codes, unit), x.shape());
 }
 
-mx::array linear_reference(const mx::array& x, const Linear& linear) {
+mx::array linear_reference(
+    const mx::array& x, const Linear& linear, bool fine) {
   const Weight& w = *linear.weight;
-  const mx::array in = is_packed(w) ? round_to_int8(x) : x;
+  mx::array in = x;
+  if (is_packed(w)) {
+    in = round_to_int8(x);
+    in = fine ? mx::add(in, round_to_int8(mx::subtract(x, in))) : in;
+  }
   const mx::array y = on_cpu()
                           ? mx::matmul(in, mx::transpose(weight_to_float(w)))
                           : gpu_matmul(in, gpu_layout(w));
@@ -53,7 +58,7 @@ mx::array project_reference(
   std::vector<mx::array> parts;
   parts.reserve(p.parts.size());
   for (const Linear& part : p.parts) {
-    parts.push_back(linear_reference(in, part));
+    parts.push_back(linear_reference(in, part, p.fine));
   }
   mx::array y =
       parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), -1);

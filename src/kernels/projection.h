@@ -29,6 +29,9 @@ struct Projection {
   std::vector<Linear> parts;
   std::optional<RmsNorm> before;
   std::optional<RmsNorm> after;  // over the whole row of the result
+  // Packed weights meet activations of twice the bits: int8, and int8 of what
+  // that left over. For the head, whose errors go straight into the logits.
+  bool fine = false;
 };
 
 using ProjectionPtr = std::shared_ptr<const Projection>;
@@ -48,7 +51,8 @@ mx::array project_reference(
     const std::optional<mx::array>& residual = std::nullopt);
 
 // The plain product, with the rounding that `linear.weight` asks for.
-mx::array linear_reference(const mx::array& x, const Linear& linear);
+mx::array linear_reference(
+    const mx::array& x, const Linear& linear, bool fine = false);
 
 // x [.., K], K a multiple of 32, with every block of 32 rounded to multiples
 // of its largest magnitude / 127.

@@ -44,18 +44,53 @@ Call make_call(const Projection& projection) {
   return call;
 }
 
+// Twice the rows, added up in pairs; a few panels at a time, so that the
+// sums are still in the cache.
+void multiply_fine(
+    const CpuMatrix& matrix,
+    const ActivationRows& x,
+    int begin,
+    int end,
+    float* out,
+    int64_t stride) {
+  constexpr int kPanels = 16;
+  constexpr int kWidth = kPanels * kPanelRows;
+  const int count = x.count / 2;
+  Scratch scratch;
+  auto* sums = scratch.take<float>(static_cast<size_t>(x.count) * kWidth);
+  for (; begin < end; begin += kPanels, out += kWidth) {
+    const int last = std::min(begin + kPanels, end);
+    matrix.multiply(x, begin, last, sums, kWidth);
+    const int width =
+        std::min(last * kPanelRows, matrix.rows()) - begin * kPanelRows;
+    for (int m = 0; m < count; ++m) {
+      const float* first = sums + static_cast<size_t>(m) * kWidth;
+      const float* rest = sums + static_cast<size_t>(count + m) * kWidth;
+      for (int c = 0; c < width; ++c) {
+        out[m * stride + c] = first[c] + rest[c];
+      }
+    }
+  }
+}
+
 // Panels [begin, end) of one part for rows [first, first + count).
 void run_panels(
     const Call& call,
     const Part& part,
-    const ActivationRows& x,
+    const RowBuffer& in,
     int first,
     int begin,
     int end) {
   const int column = begin * kPanelRows;
   const size_t at =
       static_cast<size_t>(first) * call.width + part.column + column;
-  part.matrix.multiply(x, begin, end, call.out + at, call.width);
+  const ActivationRows x = in.view();
+  if (call.projection->fine && part.matrix.packed()) {
+    multiply_fine(
+        part.matrix, in.fine_view(), begin, end, call.out + at, call.width);
+  } else {
+    part.matrix.multiply(x, begin, end, call.out + at, call.width);
+  }
   const bool whole = !call.projection->after;
   add_columns(
       call.out + at,
@@ -69,7 +104,7 @@ void run_panels(
 void run_rows(const Call& call, int first, int count, Team team) {
   const Projection& p = *call.projection;
   Scratch scratch;
-  RowBuffer in(scratch, count, call.cols, call.floats, call.codes);
+  RowBuffer in(scratch, count, call.cols, call.floats, call.codes, p.fine);
   team.run(count, 4, [&](int begin, int end) {
     for (int m = begin; m < end; ++m) {
       in.set(
@@ -78,14 +113,13 @@ void run_rows(const Call& call, int first, int count, Team team) {
           p.before ? &*p.before : nullptr);
     }
   });
-  const ActivationRows x = in.view();
   const int grain = panel_grain(call.cols, count);
   team.run(call.panels, grain, [&](int begin, int end) {
     for (const Part& part : call.parts) {
       const int from = std::max(begin - part.first_panel, 0);
       const int to = std::min(end - part.first_panel, part.matrix.panels());
       if (from < to) {
-        run_panels(call, part, x, first, from, to);
+        run_panels(call, part, in, first, from, to);
       }
     }
   });

@@ -70,6 +70,7 @@ Result<DecoderSpine> DecoderSpine::load(
       Embedding embedding,
       Embedding::load(model, "embed_tokens", config.vocabulary, config.hidden));
   auto head = std::make_shared<Projection>();
+  head->fine = true;
   RAPID_TRY(
       head->before,
       load_rms_norm(

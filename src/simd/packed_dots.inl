@@ -177,7 +177,7 @@ inline void part_dots(
   for (int first = 0; first < all; first += blocks) {
     for (int b = 0; b < blocks; ++b) {
       const uint8_t* codes = super + Layout::kHeader + b * Layout::kCodes;
-      if constexpr (M == 1) {  // waits for memory, not for arithmetic
+      if constexpr (M <= 2) {  // waits for memory, not for arithmetic
         for (size_t line = 0; line < Layout::kCodes; line += 64) {
           __builtin_prefetch(codes + kAhead + line);
         }

@@ -92,6 +92,27 @@ TEST_P(ProjectionOp, RoundedActivationsAreNear) {
   }
 }
 
+// Two int8 parts are as good as 15 bits.
+TEST_P(ProjectionOp, FineActivationsAreNearer) {
+  for (const Kind& kind : all_kinds()) {
+    const int k = 512;
+    const Made made = make({kind}, {40}, k, false);
+    const mx::array x = Random(3).array({9, k});
+    const std::vector<float> want = values(made.run(x));
+    prepare(*made.weights[0].weight);
+    made.projection->fine = true;
+    const std::vector<float> got = values(made.run(x));
+    EXPECT_LT(distance(got, want), 1e-4f) << kind.name();
+    EXPECT_LT(
+        distance(got, values(project_reference(x, *made.projection))), 3e-6f)
+        << kind.name();
+    for (const int row : {0, 4, 8}) {
+      EXPECT_TRUE(same_bits(
+          values(made.run(rows_of(x, row, 1))), rows_of(got, row, 1, 40)));
+    }
+  }
+}
+
 TEST_P(ProjectionOp, PacksWhatPanelsKnow) {
   const Made packed =
       make({{TensorType::q5_0}, {TensorType::q6_k}}, {20, 20}, 256, true);
