@@ -171,8 +171,9 @@ def test_bench_over_the_context(model_path):
 
 def test_piped_chat(model_path, tmp_path):
     saved = tmp_path / "talk.md"
-    lines = ["What is the capital of France?", "/stats", f"/save {saved}",
-             f"/save {saved}", "/nonsense", "/exit", "never said"]
+    question = "What is the capital city of France? Answer in one sentence."
+    lines = [question, "/stats", f"/save {saved}", f"/save {saved}",
+             "/nonsense", "/exit", "never said"]
     done = run("chat", MODEL, "--temperature", 0, "--max-tokens", 24,
                text="\n".join(lines))
     assert done.returncode == 0, done.stderr
@@ -180,7 +181,7 @@ def test_piped_chat(model_path, tmp_path):
     assert "> " not in done.stdout and "\033" not in done.stdout
     assert "tok/s" in done.stdout
     text = saved.read_text()
-    assert "## User\n\nWhat is the capital of France?" in text
+    assert f"## User\n\n{question}" in text
     assert "## Assistant\n\n" in text and "Paris" in text
     assert text.count("## ") == 2, "the second /save must not write"
     assert done.stderr.count("error: ") == 1 and "/nonsense" in done.stderr

@@ -29,7 +29,8 @@ def test_streamed_chat(smollm):
     stream = client(smollm).chat.completions.create(
         model="default", stream=True, temperature=0, max_tokens=32,
         stream_options={"include_usage": True},
-        messages=[{"role": "user", "content": "What is the capital of France?"}])
+        messages=[{"role": "user", "content":
+                   "What is the capital city of France? Answer in one sentence."}])
     chunks = list(stream)
     text = "".join(
         c.choices[0].delta.content or "" for c in chunks if c.choices)
