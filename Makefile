@@ -3,16 +3,21 @@
 MODEL ?= smollm2-135m
 PORT ?= 8000
 TEST_MODELS = smollm2-135m qwen2.5-coder-0.5b gemma3-270m
-BIN = build/release/bin/rapid-mlx
+# cpu (and Metal on a Mac) or cuda
+DEVICE ?= cpu
+PRESET = $(if $(filter cuda,$(DEVICE)),cuda,release)
+BIN = build/$(PRESET)/bin/rapid-mlx
 FUZZ_SECONDS ?= 600
 PYTHON_REF ?= python3
 # A precompiled header is only cached when ccache may ignore time macros; with
 # a base directory one clone finds what another compiled.
 export CCACHE_SLOPPINESS = pch_defines,time_macros,include_file_mtime
 export CCACHE_BASEDIR = $(CURDIR)
+# One Rust library for all build trees.
+export RAPID_MLX_CARGO_TARGET ?= $(CURDIR)/build/release/cargo
 
 .PHONY: help setup setup-tests build serve test lint unit blackbox models \
-  asan tsan fuzz fuzz-build parity exactness format tidy clean
+  asan tsan fuzz fuzz-build mac-check parity exactness format tidy clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -21,14 +26,14 @@ help:
 serve: build
 	@$(BIN) serve $(MODEL) --port $(PORT)
 
-## make build        build/release/bin/rapid-mlx
+## make build        build/release/bin/rapid-mlx; with DEVICE=cuda build/cuda/bin/rapid-mlx
 build: setup
-	@cmake --preset release $(CMAKE_ARGS) > build-configure.log 2>&1 \
+	@cmake --preset $(PRESET) $(CMAKE_ARGS) > build-configure.log 2>&1 \
 	  || { cat build-configure.log; rm -f build-configure.log; exit 1; }; rm -f build-configure.log
-	@cmake --build --preset release
+	@cmake --build --preset $(PRESET)
 
 setup:
-	@tools/setup
+	@tools/setup $(if $(filter cuda,$(DEVICE)),--cuda)
 
 setup-tests:
 	@tools/setup --tests
@@ -47,6 +52,10 @@ lint:
 ## make asan, tsan   the libraries without MLX and Rust under sanitizers
 asan tsan: setup-tests
 	@tools/sanitize $@
+
+## make mac-check    all C++ compiled and linked for a Mac, with zig and MLX's macOS wheel
+mac-check: setup
+	@tools/mac-link-check
 
 ## make fuzz         every fuzzer for FUZZ_SECONDS
 fuzz: fuzz-build

@@ -3,8 +3,6 @@
 include(embed)
 # Headers only: curl_library.cpp loads the library when it is needed.
 target_include_directories(hub PRIVATE ${CURL_INCLUDE_DIRS})
-# pkg-config: Debian's cmake files of libzip also want its command line tools.
-pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 target_link_libraries(hub PRIVATE PkgConfig::ZIP)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/src/hub/dequantise.cpp
   TARGET_DIRECTORY hub PROPERTIES COMPILE_OPTIONS -ffp-contract=off)

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/attention_cpu.h"
+#include "kernels/gpu_ops.h"
 
 namespace rapid {
 
@@ -84,6 +85,17 @@ mx::array one_sequence(
   const int first_page = first / kPageTokens;
   const int last_page = (start + n - 1) / kPageTokens;
   const PageParts kv = gather(list, first_page, last_page);
+  const mx::array at = mx::expand_dims(mx::arange(start, start + n), 1);
+  const mx::array to = mx::expand_dims(
+      mx::arange(first_page * kPageTokens, (last_page + 1) * kPageTokens), 0);
+  mx::array seen = mx::less_equal(to, at);
+  if (options.window > 0) {
+    const mx::array low = mx::subtract(at, mx::array(options.window));
+    seen = mx::logical_and(seen, mx::greater(to, low));
+  }
+  if (on_gpu() && options.softcap == 0) {
+    return fast_attention(q, kv.keys, kv.values, seen, options.scale);
+  }
   const mx::array queries = mx::transpose(
       mx::reshape(q, {n, heads, group, dim}), {1, 2, 0, 3});  // [H, G, n, D]
   mx::array scores = mx::multiply(
@@ -92,14 +104,6 @@ mx::array one_sequence(
   if (options.softcap > 0) {
     const mx::array cap(options.softcap);
     scores = mx::multiply(mx::tanh(mx::divide(scores, cap)), cap);
-  }
-  const mx::array at = mx::expand_dims(mx::arange(start, start + n), 1);
-  const mx::array to = mx::expand_dims(
-      mx::arange(first_page * kPageTokens, (last_page + 1) * kPageTokens), 0);
-  mx::array seen = mx::less_equal(to, at);
-  if (options.window > 0) {
-    const mx::array low = mx::subtract(at, mx::array(options.window));
-    seen = mx::logical_and(seen, mx::greater(to, low));
   }
   scores = mx::where(
       seen, scores, mx::array(-std::numeric_limits<float>::infinity()));
@@ -122,8 +126,7 @@ mx::array turned(
     const std::optional<RmsNorm>& norm,
     const mx::array& positions,
     const RopeOptions& rope) {
-  return rope_reference(
-      norm ? rms_norm_reference(x, *norm) : x, positions, rope);
+  return turn_heads(norm ? norm_rows(x, *norm) : x, positions, rope);
 }
 
 mx::array positions_of(std::span<const AttentionRows> batch) {

@@ -1,6 +1,7 @@
 #include "kernels/gated_mlp.h"
 
 #include "kernels/gated_mlp_cpu.h"
+#include "kernels/gpu_ops.h"
 
 namespace rapid {
 
@@ -8,14 +9,14 @@ mx::array gated_mlp_reference(
     const mx::array& x,
     const GatedMlp& mlp,
     const std::optional<mx::array>& residual) {
-  const mx::array in = mlp.before ? rms_norm_reference(x, *mlp.before) : x;
+  const mx::array in = mlp.before ? norm_rows(x, *mlp.before) : x;
   const mx::array inner = gated_reference(
       linear_reference(in, mlp.gate),
       linear_reference(in, mlp.up),
       mlp.activation);
   mx::array y = linear_reference(inner, mlp.down);
   if (mlp.after) {
-    y = rms_norm_reference(y, *mlp.after);
+    y = norm_rows(y, *mlp.after);
   }
   return residual ? mx::add(*residual, y) : y;
 }

@@ -1,24 +1,17 @@
 #include "kernels/projection.h"
 
 #include "kernels/cpu_matrix.h"
+#include "kernels/gpu_ops.h"
 #include "kernels/projection_cpu.h"
 #include "tensor/gpu_layout.h"
 
 namespace rapid {
 
-namespace {
-
-bool on_cpu() {
-  return mx::default_device() == mx::Device::cpu;
-}
-
-}  // namespace
-
 void prepare(const Weight& weight) {
-  if (on_cpu()) {
-    prepare_matrix(weight);
-  } else {
+  if (on_gpu()) {
     gpu_layout(weight);
+  } else {
+    prepare_matrix(weight);
   }
 }
 
@@ -44,9 +37,9 @@ mx::array linear_reference(
     in = round_to_int8(x);
     in = fine ? mx::add(in, round_to_int8(mx::subtract(x, in))) : in;
   }
-  const mx::array y = on_cpu()
-                          ? mx::matmul(in, mx::transpose(weight_to_float(w)))
-                          : gpu_matmul(in, gpu_layout(w));
+  const mx::array y = on_gpu()
+                          ? gpu_matmul(in, gpu_layout(w))
+                          : mx::matmul(in, mx::transpose(weight_to_float(w)));
   return linear.bias ? mx::add(y, *linear.bias) : y;
 }
 
@@ -54,7 +47,7 @@ mx::array project_reference(
     const mx::array& x,
     const Projection& p,
     const std::optional<mx::array>& residual) {
-  const mx::array in = p.before ? rms_norm_reference(x, *p.before) : x;
+  const mx::array in = p.before ? norm_rows(x, *p.before) : x;
   std::vector<mx::array> parts;
   parts.reserve(p.parts.size());
   for (const Linear& part : p.parts) {
@@ -63,7 +56,7 @@ mx::array project_reference(
   mx::array y =
       parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), -1);
   if (p.after) {
-    y = rms_norm_reference(y, *p.after);
+    y = norm_rows(y, *p.after);
   }
   return residual ? mx::add(*residual, y) : y;
 }
