@@ -12,7 +12,7 @@ export CCACHE_SLOPPINESS = pch_defines,time_macros,include_file_mtime
 export CCACHE_BASEDIR = $(CURDIR)
 
 .PHONY: help setup setup-tests build serve test lint unit blackbox models \
-  asan tsan fuzz fuzz-build parity exactness format tidy clean
+  asan tsan neon fuzz fuzz-build parity exactness format tidy clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -47,6 +47,11 @@ lint:
 ## make asan, tsan   the libraries without MLX and Rust under sanitizers
 asan tsan: setup-tests
 	@tools/sanitize $@
+
+## make neon         the ARM kernels, cross-built and tested under qemu
+neon:
+	@tools/setup --neon
+	@tools/neon
 
 ## make fuzz         every fuzzer for FUZZ_SECONDS
 fuzz: fuzz-build
