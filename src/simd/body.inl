@@ -1,7 +1,8 @@
 // Included inside an anonymous namespace that has set kLanes, kTileRows, Vec,
 // IntVec, fma, sum, half, halves, Bytes16 and widen (16 bytes to floats), and
 // for packed panels Codes (4 * kLanes bytes), kSignedEights, kPackedRows,
-// half_lanes, ints_of_bytes, ints_of_signed, fifth_bits_of, lookup and dot4.
+// half_lanes, ints_of_bytes, ints_of_signed, fifth_bits_of, lookup, dot4 and
+// dot16.
 
 inline Vec load(const float* p) {
   Vec v;

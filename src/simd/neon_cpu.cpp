@@ -32,6 +32,11 @@ inline Vec half_lanes(const uint8_t* p) {
   return (Vec)vcvt_f32_f16(vreinterpret_f16_u16(bits));
 }
 
+// Rounded to nearest even.
+inline void store_halves(uint16_t* p, Vec v) {
+  vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)v)));
+}
+
 inline float half(const uint8_t* p) {
   __fp16 value;
   memcpy(&value, p, sizeof(value));
@@ -101,6 +106,17 @@ template <int Bits>
 inline IntVec dot4(IntVec sum, Codes u, int32_t a) {
   return (IntVec)vdotq_s32(
       (int32x4_t)sum, (int8x16_t)u, vreinterpretq_s8_s32(vdupq_n_s32(a)));
+}
+
+// The products of four groups with 16 activations, four by four in a lane.
+template <int Bits>
+inline IntVec dot16(IntVec sum, const Codes* u, const int8_t* a) {
+  const int8x16_t x = vld1q_s8(a);
+  int32x4_t out = (int32x4_t)sum;
+  out = vdotq_laneq_s32(out, (int8x16_t)u[0], x, 0);
+  out = vdotq_laneq_s32(out, (int8x16_t)u[1], x, 1);
+  out = vdotq_laneq_s32(out, (int8x16_t)u[2], x, 2);
+  return (IntVec)vdotq_laneq_s32(out, (int8x16_t)u[3], x, 3);
 }
 
 #include "simd/body.inl"
