@@ -72,7 +72,7 @@ inline Sixteen widen(Bytes16 q) {
 
 using Codes = uint8_t __attribute__((vector_size(16)));
 constexpr bool kSignedEights = true;
-constexpr int kPackedRows = 8;
+constexpr int kPackedRows = 4;
 
 inline uint32_t four_lanes(const uint8_t* p) {
   uint32_t bytes;
@@ -93,7 +93,11 @@ inline IntVec ints_of_signed(const uint8_t* p) {
 // 16 in each byte whose bit is set.
 inline Codes fifth_bits_of(const uint8_t* p) {
   const Codes bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-  const uint8x16_t bytes = vcombine_u8(vld1_dup_u8(p), vld1_dup_u8(p + 1));
+  const Codes first = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
+  uint16_t mask;
+  memcpy(&mask, p, sizeof(mask));
+  const uint8x16_t both = vreinterpretq_u8_u16(vdupq_n_u16(mask));
+  const uint8x16_t bytes = vqtbl1q_u8(both, (uint8x16_t)first);
   return (Codes)vandq_u8(vtstq_u8(bytes, (uint8x16_t)bit), vdupq_n_u8(16));
 }
 
