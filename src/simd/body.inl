@@ -1,8 +1,7 @@
 // Included inside an anonymous namespace that has set kLanes, kTileRows, Vec,
 // IntVec, fma, sum, half, halves, Bytes16 and widen (16 bytes to floats), and
 // for packed panels Codes (4 * kLanes bytes), kSignedEights, kPackedRows,
-// half_lanes, ints_of_bytes, ints_of_signed, fifth_bits_of, lookup, dot4 and
-// dot16.
+// half_lanes, ints_of_bytes, ints_of_signed, fifth_bits_of, lookup and dot4.
 
 inline Vec load(const float* p) {
   Vec v;
@@ -33,7 +32,8 @@ inline Vec splat(float x) {
 
 #include "simd/expand.inl"
 #include "simd/mlx_packed.inl"
-// Products and sums over rows.
+// Products and sums over rows. Packed ones want dot16 as well: dot16.inl's or
+// the instruction set's own.
 #include "simd/dots.inl"
 #include "simd/packed_dots.inl"
 #include "simd/rows.inl"
