@@ -110,7 +110,7 @@ inline IntVec dot4(IntVec sum, Codes u, int32_t a) {
   return sum + added;
 }
 
-#include "simd/dot16.inl"
+#include "simd/defaults.inl"
 // What is built on these.
 #include "simd/body.inl"
 
