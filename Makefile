@@ -17,7 +17,7 @@ export CCACHE_BASEDIR = $(CURDIR)
 export RAPID_MLX_CARGO_TARGET ?= $(CURDIR)/build/release/cargo
 
 .PHONY: help setup setup-tests build serve test lint unit blackbox models \
-  asan tsan fuzz fuzz-build mac-check parity exactness format tidy clean
+  asan tsan neon mac-check fuzz fuzz-build parity exactness format tidy clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -56,6 +56,11 @@ asan tsan: setup-tests
 ## make mac-check    all C++ compiled and linked for a Mac, with zig and MLX's macOS wheel
 mac-check: setup
 	@tools/mac-link-check
+
+## make neon         the ARM kernels, cross-built and tested under qemu
+neon:
+	@tools/setup --neon
+	@tools/neon
 
 ## make fuzz         every fuzzer for FUZZ_SECONDS
 fuzz: fuzz-build

@@ -111,6 +111,8 @@ inline IntVec dot4(IntVec sum, Codes u, int32_t a) {
   return sum + (IntVec)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
+#include "simd/defaults.inl"
+// What is built on these.
 #include "simd/body.inl"
 
 }  // namespace

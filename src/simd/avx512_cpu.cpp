@@ -92,6 +92,8 @@ inline IntVec dot4(IntVec sum, Codes u, int32_t a) {
       (__m512i)sum, (__m512i)u, _mm512_set1_epi32(a));
 }
 
+#include "simd/defaults.inl"
+// What is built on these.
 #include "simd/body.inl"
 
 }  // namespace

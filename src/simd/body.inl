@@ -27,8 +27,9 @@ inline void store_part(float* p, Vec v, int n) {
   memcpy(p, lanes, static_cast<size_t>(n) * sizeof(float));
 }
 
+// Adding 0 would cost an instruction, as it is no identity for -0.
 inline Vec splat(float x) {
-  return Vec{} + x;
+  return x - Vec{};
 }
 
 inline Vec brain_lanes(const uint8_t* p) {
@@ -40,7 +41,8 @@ inline Vec brain_lanes(const uint8_t* p) {
 
 #include "simd/expand.inl"
 #include "simd/mlx_packed.inl"
-// Products and sums over rows.
+// Products and sums over rows. They also want what defaults.inl has, from there
+// or from the instruction set.
 #include "simd/dots.inl"
 #include "simd/packed_dots.inl"
 #include "simd/rows.inl"

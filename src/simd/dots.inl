@@ -19,15 +19,21 @@ inline void tile(
     }
   }
   if (i < k) {
+    Vec xs[X];
+    for (int b = 0; b < X; ++b) {
+      xs[b] = load_part(x + static_cast<int64_t>(b) * k + i, k - i);
+    }
+#pragma GCC unroll 4  // so that acc stays in registers
     for (int a = 0; a < W; ++a) {
       const Vec ws = load_part(w + static_cast<int64_t>(a) * k + i, k - i);
       for (int b = 0; b < X; ++b) {
-        const Vec xs = load_part(x + static_cast<int64_t>(b) * k + i, k - i);
-        acc[a][b] = fma(ws, xs, acc[a][b]);
+        acc[a][b] = fma(ws, xs[b], acc[a][b]);
       }
     }
   }
+#pragma GCC unroll 8
   for (int b = 0; b < X; ++b) {
+#pragma GCC unroll 4
     for (int a = 0; a < W; ++a) {
       out[b * out_stride + a] = sum(acc[a][b]);
     }

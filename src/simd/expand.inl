@@ -13,6 +13,15 @@ inline Bytes16 load16(const uint8_t* p) {
   return v;
 }
 
+// lookup() of 16 bytes, whatever the width of Codes.
+inline Bytes16 lookup16(Bytes16 table, Bytes16 at) {
+  Codes wide = {};
+  memcpy(&wide, &at, sizeof(at));
+  wide = lookup(table, wide);
+  memcpy(&at, &wide, sizeof(at));
+  return at;
+}
+
 // y = d * (q - low) for 16 unsigned q; the variants add or subtract m.
 inline void emit(Bytes16 q, int low, float d, float* y) {
   const Sixteen f = widen(q);
@@ -94,8 +103,8 @@ inline void mxfp4(const uint8_t* b, float* y) {
   const Bytes16 table = {
       12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
   const Bytes16 q = load16(b + 1);
-  emit(__builtin_shuffle(table, q & 0xF), 12, d, y);
-  emit(__builtin_shuffle(table, q >> 4), 12, d, y + 16);
+  emit(lookup16(table, q & 0xF), 12, d, y);
+  emit(lookup16(table, q >> 4), 12, d, y + 16);
 }
 
 inline void q2_k(const uint8_t* b, float* y) {

@@ -5,6 +5,11 @@
 
 #include "simd/simd.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace rapid {
 
 namespace {
@@ -24,8 +29,15 @@ bool cpu_has(Isa isa) {
              __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
+    default:
+      return false;
   }
-  return false;
+#elif defined(__aarch64__) && defined(__linux__)
+  constexpr unsigned long kNeeded = HWCAP_ASIMDDP | HWCAP_ASIMDHP;
+  return isa == Isa::scalar ||
+         (isa == Isa::neon && (getauxval(AT_HWCAP) & kNeeded) == kNeeded);
+#elif defined(__aarch64__) && defined(__APPLE__)
+  return isa == Isa::scalar || isa == Isa::neon;  // every Apple chip since M1
 #else
   return isa == Isa::scalar;
 #endif
@@ -37,6 +49,8 @@ const KernelTable* table_of(Isa isa) {
       return avx2_kernels();
     case Isa::avx512:
       return avx512_kernels();
+    case Isa::neon:
+      return neon_kernels();
     default:
       return scalar_kernels();
   }
@@ -73,7 +87,7 @@ std::atomic<Isa>& current() {
 
 std::vector<Isa> available_isas() {
   std::vector<Isa> out;
-  for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512}) {
+  for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::neon}) {
     if (table_of(isa) && cpu_has(isa)) {
       out.push_back(isa);
     }
@@ -87,6 +101,8 @@ const char* isa_name(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::neon:
+      return "neon";
     default:
       return "scalar";
   }

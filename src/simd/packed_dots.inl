@@ -10,12 +10,6 @@ inline Codes load_codes(const uint8_t* p) {
   return v;
 }
 
-inline int32_t four_bytes(const int8_t* p) {
-  int32_t v;
-  memcpy(&v, p, 4);
-  return v;
-}
-
 template <int Bits>
 constexpr bool is_signed_code() {
   return Bits == 8 && kSignedEights;
@@ -133,20 +127,16 @@ inline Vec add_block(
   if constexpr (Layout::kKind == ScaleKind::k_signed) {
     first -= kOffset * sums[0];
     second -= kOffset * sums[1];
-    for (int g = 0; g < 4; ++g) {
-      first = dot4<kBits>(first, u[g], four_bytes(a + 4 * g));
-      second = dot4<kBits>(second, u[g + 4], four_bytes(a + 4 * g + 16));
-    }
+    first = dot16<kBits>(first, u, a);
+    second = dot16<kBits>(second, u + 4, a + 16);
     first *= w.low;
     second *= w.high;
   } else {
     if constexpr (kOffset != 0) {
       first -= kOffset * (sums[0] + sums[1]);
     }
-    for (int g = 0; g < 8; g += 2) {
-      first = dot4<kBits>(first, u[g], four_bytes(a + 4 * g));
-      second = dot4<kBits>(second, u[g + 1], four_bytes(a + 4 * g + 4));
-    }
+    first = dot16<kBits>(first, u, a);
+    second = dot16<kBits>(second, u + 4, a + 16);
   }
   const Vec product = __builtin_convertvector(first + second, Vec);
   const Vec scale = splat(x.scales[block]);

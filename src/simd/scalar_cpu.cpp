@@ -134,6 +134,8 @@ inline IntVec dot4(IntVec sum, Codes u, int32_t a) {
   return sum + added;
 }
 
+#include "simd/defaults.inl"
+// What is built on these.
 #include "simd/body.inl"
 
 }  // namespace

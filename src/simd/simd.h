@@ -16,14 +16,14 @@
 
 namespace rapid {
 
-enum class Isa { scalar, avx2, avx512 };
+enum class Isa { scalar, avx2, avx512, neon };
 
 // Those that this machine can run, weakest first.
 std::vector<Isa> available_isas();
 const char* isa_name(Isa isa);
 Isa active_isa();
 // For tests; not while a kernel runs. The start value is the strongest one,
-// or RAPID_MLX_ISA=scalar|avx2|avx512.
+// or RAPID_MLX_ISA=scalar|avx2|avx512|neon.
 void set_isa(Isa isa);
 // RAPID_MLX_ISA's value where this machine cannot run it, else null.
 const char* refused_isa_wish();
@@ -129,5 +129,6 @@ const KernelTable& kernel_table();
 const KernelTable* scalar_kernels();
 const KernelTable* avx2_kernels();
 const KernelTable* avx512_kernels();
+const KernelTable* neon_kernels();
 
 }  // namespace rapid

@@ -1,6 +1,4 @@
 // 16-bit floats and sums of exponentials on every instruction set.
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -8,22 +6,12 @@
 #include <vector>
 
 #include "hub/dequantise.h"
-#include "simd/simd.h"
+#include "kernels/simd_isas.h"
 
 namespace rapid {
 namespace {
 
-class Floats : public testing::TestWithParam<Isa> {
- protected:
-  void SetUp() override {
-    before_ = active_isa();
-    set_isa(GetParam());
-  }
-  void TearDown() override { set_isa(before_); }
-
- private:
-  Isa before_ = Isa::scalar;
-};
+class Floats : public EachIsa {};
 
 std::vector<float> random_floats(size_t count, float size, uint32_t seed) {
   std::mt19937 engine(seed);
@@ -121,9 +109,7 @@ TEST_P(Floats, ExpSumEqualsItsDefinition) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    , Floats, testing::ValuesIn(available_isas()), [](const auto& info) {
-      return isa_name(info.param);
-    });
+    , Floats, testing::ValuesIn(available_isas()), isa_of_test);
 
 }  // namespace
 }  // namespace rapid
