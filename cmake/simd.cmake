@@ -7,7 +7,10 @@ set(simd_scalar "")
 set(simd_avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(simd_avx512 ${simd_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl
   -mavx512vnni -mprefer-vector-width=512)
-set(simd_neon -march=armv8.2-a+dotprod+fp16)
+set(simd_neon "")  # what every Apple chip has
+if(NOT APPLE)
+  set(simd_neon -march=armv8.2-a+dotprod+fp16)
+endif()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(simd_isas scalar avx2 avx512)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
