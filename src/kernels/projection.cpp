@@ -23,7 +23,9 @@ mx::array round_to_int8(const mx::array& x) {
   const mx::array top = mx::max(mx::abs(in), -1, true);
   const mx::array zero(0.0f);
   const mx::array codes_per_unit = mx::where(
-      mx::greater(top, zero), mx::divide(mx::array(127.0f), top), zero);
+      mx::greater(top, mx::array(1e-30f)),
+      mx::divide(mx::array(127.0f), top),
+      zero);
   const mx::array codes = mx::round(mx::multiply(in, codes_per_unit));
   const mx::array unit = mx::divide(top, mx::array(127.0f));
   return mx::reshape(mx::multiply(codes, unit), x.shape());

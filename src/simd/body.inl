@@ -2,7 +2,7 @@
 // IntVec, fma, sum, half, halves, Bytes16 and widen (16 bytes to floats), and
 // for packed panels Codes (4 * kLanes bytes), kSignedEights, kPackedRows,
 // half_lanes, store_halves, ints_of_bytes, ints_of_signed, fifth_bits_of,
-// lookup and dot4.
+// lookup and dot4. The rest is in defaults.inl or the instruction set's own.
 
 inline Vec load(const float* p) {
   Vec v;
@@ -32,17 +32,9 @@ inline Vec splat(float x) {
   return x - Vec{};
 }
 
-inline Vec brain_lanes(const uint8_t* p) {
-  using Shorts = uint16_t __attribute__((vector_size(2 * kLanes)));
-  Shorts bits;
-  memcpy(&bits, p, sizeof(bits));
-  return (Vec)(__builtin_convertvector(bits, IntVec) << 16);
-}
-
 #include "simd/expand.inl"
 #include "simd/mlx_packed.inl"
-// Products and sums over rows. They also want what defaults.inl has, from there
-// or from the instruction set.
+// Products and sums over rows.
 #include "simd/dots.inl"
 #include "simd/packed_dots.inl"
 #include "simd/rows.inl"

@@ -128,6 +128,7 @@ inline void half_tile(
   }
   if (i < k) {
     const Vec xs = load_part(x + i, k - i);
+#pragma GCC unroll 4  // so that acc stays in registers
     for (int a = 0; a < W; ++a) {
       const Vec ws = wide_part<Brain>(w + a * row_bytes + 2 * i, k - i);
       acc[a] = fma(ws, xs, acc[a]);

@@ -32,6 +32,12 @@ inline Vec half_lanes(const uint8_t* p) {
   return (Vec)vcvt_f32_f16(vreinterpret_f16_u16(bits));
 }
 
+inline Vec brain_lanes(const uint8_t* p) {
+  uint16x4_t bits;
+  memcpy(&bits, p, sizeof(bits));
+  return (Vec)vshll_n_u16(bits, 16);
+}
+
 // Rounded to nearest even.
 inline void store_halves(uint16_t* p, Vec v) {
   vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32((float32x4_t)v)));

@@ -270,7 +270,8 @@ void quantise(
     for (int lane = 0; lane < kLanes; ++lane) {
       largest = top[lane] > largest ? top[lane] : largest;
     }
-    const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+    // Below that the quotient would not be finite.
+    const float inverse = largest > 1e-30f ? 127.0f / largest : 0.0f;
     scales[block] = largest / 127.0f;
     for (int half = 0; half < 2; ++half) {
       IntVec sum = {};
