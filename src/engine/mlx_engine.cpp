@@ -26,7 +26,7 @@ constexpr int kFirstChunk = 128;
 constexpr int kSmallestChunk = 32;
 // MLX allocates what a node will write when it queues the node, far ahead of
 // the queue; this much ahead is enough to keep it busy.
-constexpr size_t kBytesAhead = 32u << 20;
+constexpr size_t kBytesAhead = 16u << 20;
 // Without work for so long, freed memory goes back to the system.
 constexpr auto kQuiet = std::chrono::seconds(2);
 
