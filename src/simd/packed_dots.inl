@@ -150,12 +150,14 @@ inline Vec add_block(
 
 constexpr size_t kAhead = 2048;  // bytes
 
-// Activation rows x[0..M) times one part of one panel.
+// Activation rows x[0..M) times one part of one panel. The first to read a
+// panel asks for what comes behind it.
 template <typename Layout, int M>
 inline void part_dots(
     const PanelSource& w,
     const uint8_t* super,
     int part,
+    bool first_to_read,
     const QuantisedRow* x,
     Vec (&total)[M]) {
   const int blocks =
@@ -167,7 +169,7 @@ inline void part_dots(
   for (int first = 0; first < all; first += blocks) {
     for (int b = 0; b < blocks; ++b) {
       const uint8_t* codes = super + Layout::kHeader + b * Layout::kCodes;
-      if constexpr (M <= 2) {  // waits for memory, not for arithmetic
+      if (first_to_read) {
         for (size_t line = 0; line < Layout::kCodes; line += 64) {
           __builtin_prefetch(codes + kAhead + line);
         }
@@ -189,6 +191,7 @@ inline void panel_dots(
     const PanelSource& w,
     const QuantisedRow* x,
     int index,
+    bool first_to_read,
     float* out,
     int64_t out_stride) {
   const uint8_t* panel = w.data + static_cast<size_t>(index) * w.panel_bytes;
@@ -198,7 +201,7 @@ inline void panel_dots(
       return;
     }
     Vec total[M];
-    part_dots<Layout, M>(w, panel, part, x, total);
+    part_dots<Layout, M>(w, panel, part, first_to_read && part == 0, x, total);
     const int left = w.rows - row < kLanes ? w.rows - row : kLanes;
     for (int m = 0; m < M; ++m) {
       float* to = out + m * out_stride + part * kLanes;
@@ -228,13 +231,21 @@ void packed_dots_as(
       int m = first;
       for (; m + kPackedRows <= last; m += kPackedRows) {
         panel_dots<Layout, kPackedRows>(
-            w, x + m, index, to + m * out_stride, out_stride);
+            w, x + m, index, m == 0, to + m * out_stride, out_stride);
+      }
+      if constexpr (kPackedRows > 4) {
+        for (; m + 4 <= last; m += 4) {
+          panel_dots<Layout, 4>(
+              w, x + m, index, m == 0, to + m * out_stride, out_stride);
+        }
       }
       for (; m + 2 <= last; m += 2) {
-        panel_dots<Layout, 2>(w, x + m, index, to + m * out_stride, out_stride);
+        panel_dots<Layout, 2>(
+            w, x + m, index, m == 0, to + m * out_stride, out_stride);
       }
       for (; m < last; ++m) {
-        panel_dots<Layout, 1>(w, x + m, index, to + m * out_stride, out_stride);
+        panel_dots<Layout, 1>(
+            w, x + m, index, m == 0, to + m * out_stride, out_stride);
       }
     }
   }
