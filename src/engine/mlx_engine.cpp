@@ -24,9 +24,6 @@ namespace {
 constexpr double kChunkSeconds = 0.7;
 constexpr int kFirstChunk = 128;
 constexpr int kSmallestChunk = 32;
-// MLX allocates what a node will write when it queues the node, far ahead of
-// the queue; this much ahead is enough to keep it busy.
-constexpr size_t kBytesAhead = 16u << 20;
 // Without work for so long, freed memory goes back to the system.
 constexpr auto kQuiet = std::chrono::seconds(2);
 
@@ -423,9 +420,6 @@ void MlxEngine::forward(std::vector<SequenceInput>& batch) {
   const int rows = job_->rows();
   const int generated = job_->generated();
   const double begin = now_seconds();
-  if (setup_.device == mx::Device::cpu) {
-    mx::set_memory_limit(mx::get_active_memory() + kBytesAhead);
-  }
   mx::array logits = model_->forward(batch);
   std::vector<mx::array> outputs = {logits};
   for (const SequenceInput& input : batch) {

@@ -10,6 +10,11 @@ namespace rapid {
 
 namespace {
 
+// MLX allocates what a node will write when it queues the node, far ahead of
+// the CPU. So many rows are evaluated layer by layer, which takes long enough
+// that the pause does not show. (A memory limit makes MLX's thread spin.)
+constexpr int kEagerRows = 64;
+
 // Parameters as trained: packed words count as what they hold.
 int64_t count_parameters(const ModelFiles& files) {
   int64_t out = 0;
@@ -154,6 +159,9 @@ mx::array Decoder::forward(std::span<const SequenceInput> inputs) {
       mx::array(ids.data(), {rows}, mx::int32), spine_.embedding_scale);
   for (int i = 0; i < spine_.info.layers; ++i) {
     x = layer(i, x, batch);
+    if (rows >= kEagerRows && cpu_kernels_active()) {
+      x.eval();
+    }
   }
   const std::vector<int32_t> asked = asked_rows(inputs);
   return asked.empty() ? take_rows(x, {rows - 1}) : logits(take_rows(x, asked));

@@ -54,7 +54,8 @@ class Model {
   virtual const ModelInfo& info() const = 0;
   virtual SequenceState make_states(const StateOptions& options) const = 0;
 
-  // Builds the graph of one ragged batch and advances the states. Returns
+  // Builds the graph of one ragged batch and advances the states; on the CPU a
+  // long batch is evaluated on the way. Returns
   // unevaluated logits float32 [R, vocabulary]: the rows that the inputs asked
   // for, in order; with R = 0 the last hidden row, to be evaluated for its
   // effect on the states.
