@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "formats/reasoning.h"
 #include "sampling/philox.h"
 
 namespace rapid {
@@ -42,8 +43,9 @@ ChoiceText::ChoiceText(
     std::shared_ptr<const TextModel> model, ChoiceOptions options)
     : model_(std::move(model)),
       options_(std::move(options)),
-      stream_(model_->codec->stream(options_.format->kept_tokens())),
-      machine_(options_.format->start(options_.input)),
+      stream_(model_->codec->stream(
+          kept_tokens(*options_.format, options_.input.reasoning))),
+      machine_(start_machine(*options_.format, options_.input)),
       stops_(options_.stop) {}
 
 void ChoiceText::token(
@@ -114,7 +116,9 @@ void ChoiceText::take(
       out.push_back(chat::ToolCallEvent{
           options_.choice,
           index,
-          {call_id(index), std::move(call->name), std::move(call->arguments)}});
+          {call_id(options_.call_key, options_.choice, index),
+           std::move(call->name),
+           std::move(call->arguments)}});
     } else if (auto* raw = std::get_if<FormatRejected>(&event)) {
       last_is_call_ = false;
       out.push_back(chat::Rejected{
@@ -183,11 +187,10 @@ void ChoiceText::finish(
   finished_ = true;
 }
 
-std::string ChoiceText::call_id(int index) const {
-  const uint64_t key = options_.call_key;
+std::string call_id(uint64_t key, int choice, int index) {
   const auto words = philox4x32(
       {static_cast<uint32_t>(index),
-       static_cast<uint32_t>(options_.choice),
+       static_cast<uint32_t>(choice),
        0x63616c6c,  // "call": apart from the sampler's draws
        0},
       {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)});

@@ -33,6 +33,9 @@ struct ChoiceOptions {
 chat::TokenLogprob token_logprob(
     const TextCodec& codec, int32_t id, const EngineLogprob& scored);
 
+// The same for the same arguments anywhere.
+std::string call_id(uint64_t key, int choice, int index);
+
 class ChoiceText {
  public:
   ChoiceText(std::shared_ptr<const TextModel> model, ChoiceOptions options);
@@ -61,7 +64,6 @@ class ChoiceText {
   void release_content(std::vector<chat::Event>& out);
   void attach(size_t until, size_t first, std::vector<chat::Event>& out);
   void finish(FinishCause cause, size_t first, std::vector<chat::Event>& out);
-  std::string call_id(int index) const;
 
   std::shared_ptr<const TextModel> model_;
   ChoiceOptions options_;

@@ -14,6 +14,7 @@
 #include "base/queue.h"
 #include "engine/chat_prompt.h"
 #include "engine/choice_text.h"
+#include "formats/reasoning.h"
 
 namespace rapid {
 namespace {
@@ -239,6 +240,17 @@ struct Front::Impl {
     forget(active.ticket);
   }
 
+  // The text of the last few tokens.
+  std::string end_of(const std::vector<int32_t>& ids) const {
+    constexpr size_t kTokens = 12;
+    std::string out;
+    for (size_t i = ids.size() - std::min(ids.size(), kTokens); i < ids.size();
+         ++i) {
+      out += model->codec->token_bytes(ids[i]);
+    }
+    return out;
+  }
+
   std::shared_ptr<Active> make_active(
       const chat::Request& request,
       std::vector<EnginePrompt> prompts,
@@ -260,7 +272,12 @@ std::shared_ptr<Active> Front::Impl::make_active(
   const OutputFormat* format = request.messages.empty()
                                    ? FormatRegistry::global().find("plain")
                                    : model->format;
+  const ReasoningStyle* reasoning =
+      request.messages.empty() ? nullptr : model->reasoning;
   for (EnginePrompt& prompt : prompts) {
+    const Thinking thinking =
+        reasoning ? thinking_of_prompt(*reasoning, end_of(prompt.ids))
+                  : Thinking::automatic;
     Part part;
     const int first = static_cast<int>(active->parts.size()) * request.choices;
     for (int c = 0; c < request.choices; ++c) {
@@ -269,7 +286,8 @@ std::shared_ptr<Active> Front::Impl::make_active(
           ChoiceOptions{
               .choice = first + c,
               .format = format,
-              .input = {request.tools, request.tool_choice},
+              .input =
+                  {request.tools, request.tool_choice, reasoning, thinking},
               .stop = request.stop,
               .logprobs = request.logprobs.has_value(),
               .call_key = call_key(seed, prompt.ids)});

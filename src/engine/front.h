@@ -38,6 +38,7 @@ struct TextModel {
   std::shared_ptr<const ChatTemplate> chat_template;
   bool fallback_template = false;  // from data/, by architecture
   const OutputFormat* format = nullptr;
+  const ReasoningStyle* reasoning = nullptr;  // null: none
   std::vector<int32_t> end_tokens;  // GGUF, generation_config and template
   chat::Sampling defaults;          // generation_config
 };

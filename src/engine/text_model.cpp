@@ -8,6 +8,7 @@
 #include "base/platform.h"
 #include "engine/front.h"
 #include "engine/text_codec.h"
+#include "formats/reasoning.h"
 #include "hub/model_files.h"
 #include "text/detokenizer.h"
 #include "text/fallback_templates.h"
@@ -288,6 +289,7 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
   model->codec =
       std::make_shared<ModelCodec>(model->tokenizer, model->chat_template);
   RAPID_TRY(model->format, choose_format(*model, options.format));
+  model->reasoning = reasoning_of_template(source);
   model->end_tokens = all_end_tokens(*files, *model);
   model->defaults = sampling_defaults(files->generation_config);
   release_free_memory();  // building a tokenizer takes far more than it keeps

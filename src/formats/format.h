@@ -52,9 +52,17 @@ struct TemplateFacts {
   std::function<bool(std::string_view)> has_token;  // in the vocabulary
 };
 
+struct ReasoningStyle;
+
+// What the prompt did: opened a block of reasoning, closed one, or neither.
+enum class Thinking { automatic, on, off };
+
 struct FormatInput {
   std::vector<chat::Tool> tools;  // none: calls are plain text
   chat::ToolChoice tool_choice;
+  // Read by start_machine (reasoning.h); null: all output is the answer.
+  const ReasoningStyle* reasoning = nullptr;
+  Thinking thinking = Thinking::automatic;
 };
 
 class FormatMachine {

@@ -22,8 +22,8 @@ import conftest
 
 MODEL = os.environ.get("RAPID_MLX_TEST_MODEL", "smollm2-135m")
 STORED_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"  # data/catalogue.json's
-COMMANDS = ["serve", "chat", "pull", "ls", "rm", "models", "bench", "version",
-            "help"]
+COMMANDS = ["serve", "chat", "pull", "ls", "rm", "models", "bench", "parse",
+            "version", "help"]
 
 
 def run(*arguments, text=None, env=None, timeout=120):
