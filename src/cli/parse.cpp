@@ -8,8 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "api/json_fields.h"
-#include "api/openai_messages.h"
+#include "api/tool_list.h"
 #include "cli/command.h"
 #include "cli/options.h"
 #include "cli/table.h"
@@ -74,37 +73,24 @@ Error unknown_name(const char* what, const std::string& name) {
       "`rapid-mlx parse --list` names them"};
 }
 
-// The tools and the choice, as a request would give them.
-Result<chat::Request> read_request(const ParseFlags& flags) {
-  Json body = Json::object();
-  if (!flags.tools.empty()) {
-    std::ifstream in(flags.tools, std::ios::binary);
-    if (!in) {
-      return Error{
-          ErrorCode::not_found,
-          "cannot open " + flags.tools,
-          "--tools takes a file with a JSON list"};
-    }
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    RAPID_TRY(body["tools"], parse_json(text));
+Result<Json> read_tools(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) {
+    return Error{
+        ErrorCode::not_found,
+        "cannot open " + path,
+        "--tools takes a file with a JSON list"};
   }
-  const std::string& choice = flags.choice;
-  const bool word =
-      choice == "auto" || choice == "none" || choice == "required";
-  if (word && (choice != "auto" || body.contains("tools"))) {
-    body["tool_choice"] = choice;
-  } else if (!word) {
-    body["tool_choice"] = {
-        {"type", "function"}, {"function", {{"name", choice}}}};
-  }
-  chat::Request request;
-  RAPID_CHECK(read_openai_tools(Fields(body), request));
-  return request;
+  return parse_json(std::string{std::istreambuf_iterator<char>(in), {}});
 }
 
 Result<FormatInput> read_input(const ParseFlags& flags) {
-  RAPID_TRY(const chat::Request request, read_request(flags));
-  FormatInput input{request.tools, request.tool_choice};
+  Json tools = Json::array();
+  if (!flags.tools.empty()) {
+    RAPID_TRY(tools, read_tools(flags.tools));
+  }
+  RAPID_TRY(ToolList list, read_tool_list(tools, flags.choice));
+  FormatInput input{std::move(list.tools), std::move(list.choice)};
   if (!flags.reasoning.empty()) {
     input.reasoning = find_reasoning_style(flags.reasoning);
     if (!input.reasoning) {
