@@ -27,6 +27,10 @@ size_t LooseText::skip_blank(size_t at) const {
   return at;
 }
 
+bool LooseText::new_line(size_t begin, size_t end) const {
+  return text_.substr(begin, end - begin).find('\n') != std::string_view::npos;
+}
+
 bool LooseText::comment_at(size_t i) const {
   if (at(i) == '/') {
     return at(i + 1) == '/' || at(i + 1) == '*';
@@ -122,7 +126,7 @@ bool LooseText::string_ends(size_t i, char quote, const Scope& scope) const {
     case ')':
       return list;
     default:
-      return !list && next > i && bare_key_follows(next);
+      return list ? new_line(i, next) : next > i && bare_key_follows(next);
   }
 }
 
@@ -132,8 +136,10 @@ bool LooseText::bare_key_follows(size_t i) const {
   while (end < stop && is_word(text_[end])) {
     ++end;
   }
-  return end > i && at(skip_blank(end)) == ':' &&
-         at(skip_blank(end) + 1) != '/' && at(skip_blank(end) + 1) != ':';
+  const size_t next = skip_blank(end);
+  const char behind = at(next + 1);
+  return end > i && (comment_at(next) ||
+                     (at(next) == ':' && behind != '/' && behind != ':'));
 }
 
 // Whether a key in quotes and a colon stand at text[i]; `unless_found` when
@@ -192,10 +198,7 @@ bool LooseText::value_ends(size_t i, Where where) const {
   if (next == i) {
     return false;
   }
-  if (std::find(
-          text_.begin() + static_cast<long>(i),
-          text_.begin() + static_cast<long>(next),
-          '\n') != text_.begin() + static_cast<long>(next)) {
+  if (new_line(i, next)) {
     return true;
   }
   if (where == Where::object) {

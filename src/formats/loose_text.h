@@ -46,6 +46,7 @@ class LooseText {
   bool bare_key_follows(size_t at) const;
   bool quoted_key_follows(size_t at, bool unless_found) const;
   bool comment_at(size_t at) const;
+  bool new_line(size_t begin, size_t end) const;  // is in between
   size_t skip_blank(size_t at) const;
   char at(size_t i) const { return i < text_.size() ? text_[i] : '\0'; }
 
