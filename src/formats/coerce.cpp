@@ -17,7 +17,8 @@ constexpr int max_depth = 64;
 // Schemas tried in one call beyond a few per value: what bounds the time when
 // alternatives nest.
 constexpr size_t spare_steps = 4096;
-constexpr size_t steps_per_value = 16;
+constexpr size_t steps_per_value = 64;
+constexpr int max_texts = 4;  // of JSON inside of text of JSON
 
 std::string_view trim(std::string_view text) {
   constexpr std::string_view blank = " \t\r\n\f\v";
@@ -187,6 +188,7 @@ class Coercer {
 
   SchemaView view_;
   size_t steps_ = 0;
+  int texts_ = 0;  // how deep in text of JSON this is
 };
 
 // The value of const or enum that `value` is, or is written like.
@@ -229,11 +231,22 @@ Json Coercer::coerce(Json value, const Json& schema, int depth) {
   for (const Json* one : view_.conjuncts(*here)) {
     value = coerce(std::move(value), *one, depth + 1);
   }
-  value = convert(std::move(value), view_.types(schema));
+  unsigned types = view_.types(schema);
+  const bool was_text = value.is_string();
+  if (was_text && texts_ >= max_texts) {
+    types &= ~unsigned{array_type | object_type};
+  }
+  value = convert(std::move(value), types);
+  const bool from_text = was_text && value.is_structured();
+  if (from_text) {
+    steps_ += steps_per_value * count_values(value);
+    ++texts_;
+  }
   children(value, *here, depth);
   if (here != &schema) {
     children(value, schema, depth);
   }
+  texts_ -= from_text ? 1 : 0;
   return value;
 }
 

@@ -125,7 +125,18 @@ unsigned type_of(const Json& value) {
   }
 }
 
-const Json* SchemaView::resolve(const Json& schema) const {
+const Json* SchemaView::resolve(const Json& schema) {
+  if (!schema.is_object() || !schema.contains("$ref")) {
+    return &schema;
+  }
+  const auto [entry, fresh] = resolved_.try_emplace(&schema);
+  if (fresh) {
+    entry->second = follow(schema);
+  }
+  return entry->second;
+}
+
+const Json* SchemaView::follow(const Json& schema) const {
   const Json* at = &schema;
   for (int hops = 0; hops < max_hops; ++hops) {
     const Json* ref = find(*at, "$ref");
@@ -157,13 +168,17 @@ const Json* SchemaView::resolve(const Json& schema) const {
   return nullptr;
 }
 
-unsigned SchemaView::types(const Json& schema) const {
-  int budget = max_schemas;
-  const unsigned found = types(schema, 0, budget);
-  return found == 0 ? static_cast<unsigned>(any_type) : found;
+unsigned SchemaView::types(const Json& schema) {
+  const auto [entry, fresh] = types_.try_emplace(&schema);
+  if (fresh) {
+    int budget = max_schemas;
+    const unsigned found = types(schema, 0, budget);
+    entry->second = found == 0 ? unsigned{any_type} : found;
+  }
+  return entry->second;
 }
 
-unsigned SchemaView::types(const Json& schema, int depth, int& budget) const {
+unsigned SchemaView::types(const Json& schema, int depth, int& budget) {
   const Json* here = resolve(schema);
   if (here == nullptr || depth > max_hops || --budget < 0) {
     return any_type;
@@ -192,7 +207,7 @@ unsigned SchemaView::types(const Json& schema, int depth, int& budget) const {
   return found;
 }
 
-std::vector<const Json*> SchemaView::alternatives(const Json& schema) const {
+std::vector<const Json*> SchemaView::alternatives(const Json& schema) {
   std::vector<const Json*> out;
   for (const char* key : {"anyOf", "oneOf"}) {
     if (const Json* list = find_array(schema, key)) {
@@ -206,7 +221,7 @@ std::vector<const Json*> SchemaView::alternatives(const Json& schema) const {
   return out;
 }
 
-std::vector<const Json*> SchemaView::conjuncts(const Json& schema) const {
+std::vector<const Json*> SchemaView::conjuncts(const Json& schema) {
   std::vector<const Json*> out;
   if (const Json* list = find_array(schema, "allOf")) {
     for (const Json& one : *list) {

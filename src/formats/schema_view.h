@@ -33,18 +33,15 @@ class SchemaView {
   explicit SchemaView(const Json& root) : root_(root) {}
 
   // The schema behind $ref; none when there is no such, or only a cycle.
-  const Json* resolve(const Json& schema) const;
+  const Json* resolve(const Json& schema);
 
   // The types that a value may have; any_type when nothing says.
-  unsigned types(const Json& schema) const;
-
-  // Whether anything at all says what the value is.
-  bool known(const Json& schema) const { return types(schema) != any_type; }
+  unsigned types(const Json& schema);
 
   // The schemas that are alternatives at this place (anyOf and oneOf), and
   // those that hold all together (allOf). Resolved.
-  std::vector<const Json*> alternatives(const Json& schema) const;
-  std::vector<const Json*> conjuncts(const Json& schema) const;
+  std::vector<const Json*> alternatives(const Json& schema);
+  std::vector<const Json*> conjuncts(const Json& schema);
 
   // The schema of a member or an item; none if there is none.
   const Json* member(const Json& schema, std::string_view key);
@@ -58,10 +55,13 @@ class SchemaView {
  private:
   using Index = std::unordered_map<std::string_view, const Json*>;
 
-  unsigned types(const Json& schema, int depth, int& budget) const;
+  const Json* follow(const Json& schema) const;
+  unsigned types(const Json& schema, int depth, int& budget);
 
   const Json& root_;
   std::unordered_map<const Json*, Index> members_;
+  std::unordered_map<const Json*, const Json*> resolved_;
+  std::unordered_map<const Json*, unsigned> types_;
 };
 
 }  // namespace rapid

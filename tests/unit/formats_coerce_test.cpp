@@ -166,7 +166,9 @@ TEST(Coerce, FindsParameters) {
   EXPECT_EQ(dump_json(*parameter_schema(schema, "b")), R"({"type":"integer"})");
   EXPECT_NE(parameter_schema(schema, "a"), nullptr);
   EXPECT_EQ(parameter_schema(schema, "c"), nullptr);
-  EXPECT_EQ(dump_json(coerce_text("4", schema["allOf"][0], schema)), "4");
+  EXPECT_EQ(
+      coerce_text(R"({"b": "4"})", schema["allOf"][0], schema),
+      json(R"({"b":4})"));
 }
 
 // A schema that says what `value` is, part by part.
@@ -289,6 +291,8 @@ double seconds(size_t items) {
   for (int n = 0; n < 3; ++n) {
     const auto begin = std::chrono::steady_clock::now();
     const Json out = coerce_text(raw, schema);
+    const Json inner = {{"a", dump_json(value["a"])}};
+    EXPECT_EQ(coerce_to_schema(inner, schema), out);
     const std::chrono::duration<double> took =
         std::chrono::steady_clock::now() - begin;
     EXPECT_EQ(out["a"].back(), items - 1);
