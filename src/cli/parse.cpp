@@ -115,8 +115,8 @@ std::vector<FormatEvent> parse(
   for (size_t at = 0; at < raw.size(); at += step) {
     machine->feed(raw.substr(at, step), events);
   }
-  machine->finish(
-      flags.cut_off ? FinishCause::length : FinishCause::end, events);
+  // Who ended the output is not known: an open call was cut.
+  machine->finish(FinishCause::length, events);
   return events;
 }
 
@@ -140,6 +140,7 @@ class Answer {
     } else if (const auto* raw = std::get_if<FormatRejected>(&event)) {
       const Json json = {{"raw", raw->raw}, {"reason", raw->reason}};
       rejected_.push_back(json);
+      cut_ |= raw->cut;
       log_.push_back({{"type", "rejected"}, {"rejected", json}});
     }
     call_is_last_ = std::holds_alternative<FormatCall>(event);
@@ -166,7 +167,7 @@ class Answer {
 
  private:
   const char* finish_reason(bool cut_off) const {
-    if (cut_off) {
+    if (cut_off || cut_) {
       return call_is_last_ ? "tool_calls" : "length";
     }
     return calls_.empty() ? "stop" : "tool_calls";
@@ -178,6 +179,7 @@ class Answer {
   Json rejected_ = Json::array();
   Json log_ = Json::array();
   bool call_is_last_ = false;
+  bool cut_ = false;  // in the middle of a call
 };
 
 int run(const ParseFlags& flags) {

@@ -35,6 +35,7 @@ struct FormatCall {
 struct FormatRejected {
   std::string raw;
   std::string reason;
+  bool cut = false;  // the end of the output cut it
 };
 using FormatEvent =
     std::variant<FormatText, FormatReasoning, FormatCall, FormatRejected>;
@@ -53,6 +54,7 @@ struct TemplateFacts {
 };
 
 struct ReasoningStyle;
+class CallSyntax;
 
 // What the prompt did: opened a block of reasoning, closed one, or neither.
 enum class Thinking { automatic, on, off };
@@ -83,8 +85,14 @@ class OutputFormat {
   virtual std::vector<std::string_view> aliases() const { return {}; }
   // 0 = not mine; higher wins.
   virtual int match(const TemplateFacts& facts) const = 0;
+  // Reads the answer; reasoning.h takes the reasoning off before.
   virtual std::unique_ptr<FormatMachine> start(
       const FormatInput& input) const = 0;
+  // The style of the format's own reasoning markers, "" if it has none.
+  virtual std::string_view reasoning() const { return {}; }
+  // How the model writes calls, the usual way first. Empty: it does not.
+  virtual const std::vector<std::shared_ptr<const CallSyntax>>& syntaxes()
+      const;
   // Special tokens whose text must reach feed() (the detokeniser drops the
   // others).
   virtual std::vector<std::string> kept_tokens() const { return {}; }

@@ -1,23 +1,10 @@
 #include "formats/json_call.h"
 
-#include <algorithm>
-#include <cctype>
-
-#include "base/json.h"
+#include "formats/loose_json.h"
+#include "formats/text_scan.h"
 
 namespace rapid {
 namespace {
-
-bool is_space(char c) {
-  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-size_t skip_space(std::string_view text, size_t i) {
-  while (i < text.size() && is_space(text[i])) {
-    ++i;
-  }
-  return i;
-}
 
 // The end of the JSON value at text[i]; `text` is known to be valid JSON.
 size_t value_end(std::string_view text, size_t i) {
@@ -48,9 +35,9 @@ size_t value_end(std::string_view text, size_t i) {
 // the last, as a parser has it.
 std::string_view member_text(std::string_view text, std::string_view key) {
   std::string_view found;
-  size_t i = skip_space(text, 0) + 1;  // behind '{'
+  size_t i = skip_blank(text, 0) + 1;  // behind '{'
   while (true) {
-    i = skip_space(text, i);
+    i = skip_blank(text, i);
     if (i >= text.size() || text[i] != '"') {
       return found;
     }
@@ -60,13 +47,11 @@ std::string_view member_text(std::string_view text, std::string_view key) {
     }
     ++i;
     const Json name = Json::parse(text.substr(key_begin, i - key_begin));
-    i = skip_space(text, skip_space(text, i) + 1);  // behind ':'
+    i = skip_blank(text, skip_blank(text, i) + 1);  // behind ':'
     const size_t end = value_end(text, i);
     if (name == key) {
       found = text.substr(i, end - i);
-      while (!found.empty() && is_space(found.back())) {
-        found.remove_suffix(1);
-      }
+      found = trim_blank(found);
     }
     i = end + (end < text.size() && text[end] == ',' ? 1 : 0);
   }
@@ -76,16 +61,38 @@ Error not_a_call(std::string why) {
   return {ErrorCode::invalid_argument, std::move(why)};
 }
 
+// Arguments as a value of some object. `raw`: its text if that is strict.
+Result<JsonArguments> arguments_of(const Json& value, std::string_view raw) {
+  if (value.is_object()) {
+    return JsonArguments{value, std::string(raw)};
+  }
+  if (value.is_null()) {
+    return JsonArguments{Json::object(), "{}"};
+  }
+  if (value.is_string()) {
+    const auto& text = value.get_ref<const std::string&>();
+    if (trim_blank(text).empty()) {
+      return JsonArguments{Json::object(), "{}"};
+    }
+    return parse_json_arguments(text, Ending::real);
+  }
+  return not_a_call("the arguments are not a JSON object");
+}
+
+// `text` is that of `object` if it is strict JSON, else "".
 Result<JsonCall> interpret(const Json& object, std::string_view text) {
   if (!object.is_object()) {
     return not_a_call("the call is not a JSON object");
   }
+  const auto part = [&](const char* key) {
+    return text.empty() ? text : member_text(text, key);
+  };
   const auto function = object.find("function");
   if (function != object.end() && function->is_object()) {
-    return interpret(*function, member_text(text, "function"));
+    return interpret(*function, part("function"));
   }
   JsonCall call;
-  for (const char* key : {"name", "function"}) {
+  for (const char* key : {"name", "function", "tool", "tool_name", "type"}) {
     const auto name = object.find(key);
     if (name != object.end() && name->is_string()) {
       call.name = name->get<std::string>();
@@ -95,95 +102,105 @@ Result<JsonCall> interpret(const Json& object, std::string_view text) {
   if (call.name.empty()) {
     return not_a_call("the call has no \"name\"");
   }
-  for (const char* key : {"arguments", "parameters"}) {
+  for (const char* key :
+       {"arguments", "parameters", "args", "params", "input"}) {
     const auto arguments = object.find(key);
-    if (arguments == object.end()) {
-      continue;
+    if (arguments != object.end()) {
+      call.has_arguments = true;
+      RAPID_TRY(call.arguments, arguments_of(*arguments, part(key)));
+      return call;
     }
-    call.has_arguments = true;
-    if (arguments->is_object()) {
-      call.arguments = member_text(text, key);
-    } else if (arguments->is_string()) {
-      call.arguments = arguments->get<std::string>();
-      const auto inner = parse_json(call.arguments);
-      if (!inner || !inner->is_object()) {
-        return not_a_call("the arguments are text, not a JSON object");
-      }
-    } else if (arguments->is_null()) {
-      call.arguments = "{}";
-    } else {
-      return not_a_call("the arguments are not a JSON object");
-    }
-    return call;
   }
-  call.arguments = "{}";
+  call.arguments = {Json::object(), "{}"};
   return call;
+}
+
+// Whether a value that the end of the text closed may count: nothing of it
+// is lost, and where the end was not the model's own it lacks no more than
+// the brackets around complete arguments.
+bool acceptable(const LooseJson& json, std::string_view text, Ending ending) {
+  if (json.complete) {
+    return true;
+  }
+  if (json.dropped) {
+    return false;
+  }
+  if (ending == Ending::real) {
+    return true;
+  }
+  const std::string_view end = trim_blank(text);
+  const auto closed = parse_loose_json(std::string(end) + "}");
+  return end.ends_with('}') && closed && closed->complete && !closed->dropped;
+}
+
+Status add_calls(
+    const Json& value,
+    std::string_view text,
+    bool strict,
+    std::vector<JsonCall>& out) {
+  if (!value.is_array()) {
+    RAPID_TRY(JsonCall call, interpret(value, strict ? text : ""));
+    call.text = text;
+    out.push_back(std::move(call));
+    return {};
+  }
+  for (const Json& one : value) {
+    RAPID_TRY(JsonCall call, interpret(one, ""));
+    call.text = dump_json(one);
+    out.push_back(std::move(call));
+  }
+  return {};
 }
 
 }  // namespace
 
-void JsonScan::advance(std::string_view text) {
-  if (at_tag_ || complete()) {
-    return;
+Result<JsonArguments> parse_json_arguments(
+    std::string_view text, Ending ending, std::string_view quote) {
+  text = trim_blank(text);
+  if (auto strict = parse_json(text)) {
+    return arguments_of(*strict, text);
   }
-  for (; position_ < text.size(); ++position_) {
-    const char c = text[position_];
-    if (in_string_) {
-      if (escaped_) {
-        escaped_ = false;
-      } else if (c == '\\') {
-        escaped_ = true;
-      } else if (c == '"') {
-        in_string_ = false;
-      }
-    } else if (c == '"') {
-      in_string_ = true;
-    } else if (c == '{' || c == '[') {
-      started_ = true;
-      closers_ += c == '{' ? '}' : ']';
-    } else if (c == '}' || c == ']') {
-      if (closers_.size() <= 1) {
-        closers_.clear();
-        ++position_;
-        return;
-      }
-      closers_.pop_back();
-    } else if (c == '<') {
-      at_tag_ = true;
-      return;
+  auto loose = parse_loose_json(text, {.quote = quote});
+  if (!loose) {
+    return not_a_call("the arguments are not JSON");
+  }
+  if (skip(text, loose->consumed, " \n\r\t`};,") < text.size()) {
+    return not_a_call("the arguments go on behind their JSON");
+  }
+  const bool whole =
+      loose->complete || (ending == Ending::real && !loose->dropped);
+  if (!loose->value.is_object() || !whole) {
+    return not_a_call("the arguments are not a complete JSON object");
+  }
+  return JsonArguments{std::move(loose->value), ""};
+}
+
+Result<std::vector<JsonCall>> parse_json_calls(
+    std::string_view text, Ending ending) {
+  text = trim_blank(text);
+  std::vector<JsonCall> out;
+  if (const auto strict = parse_json(text)) {
+    RAPID_CHECK(add_calls(*strict, text, true, out));
+    return out;
+  }
+  for (size_t at = 0; at < text.size();) {
+    const std::string_view rest = text.substr(at);
+    const auto loose = parse_loose_json(rest);
+    if (!loose || !loose->value.is_structured()) {
+      return not_a_call("the call is not valid JSON");
     }
+    if (!acceptable(*loose, rest, ending)) {
+      return not_a_call("the call is cut off");
+    }
+    const std::string_view piece = rest.substr(0, loose->consumed);
+    const bool strict = !loose->repaired && loose->complete;
+    RAPID_CHECK(add_calls(loose->value, trim_blank(piece), strict, out));
+    at = skip(text, at + loose->consumed, " \n\r\t`};,");
   }
-}
-
-void JsonScan::step_over_tag() {
-  at_tag_ = false;
-  ++position_;
-}
-
-std::string JsonScan::missing() const {
-  return {closers_.rbegin(), closers_.rend()};
-}
-
-Result<JsonCall> parse_json_call(std::string_view text) {
-  if (auto json = parse_json(text)) {
-    return interpret(*json, text);
+  if (out.empty()) {
+    return not_a_call("the call is empty");
   }
-  JsonScan scan;
-  scan.advance(text);
-  while (scan.at_tag()) {
-    scan.step_over_tag();
-    scan.advance(text);
-  }
-  std::string repaired(text);
-  if (!scan.complete() && !scan.in_string()) {
-    repaired += scan.missing();
-  } else if (text.starts_with("{{") && text.ends_with("}}")) {
-    repaired = text.substr(1, text.size() - 2);
-  }
-  if (auto json = parse_json(repaired)) {
-    return interpret(*json, repaired);
-  }
-  return not_a_call("the call is not valid JSON");
+  return out;
 }
 
 }  // namespace rapid

@@ -5,23 +5,94 @@
 #include <string>
 #include <utility>
 
+#include "formats/registry.h"
 #include "formats/tag_scanner.h"
+#include "formats/text_scan.h"
 
 namespace rapid {
 namespace {
 
-constexpr std::string_view kSpace = " \n\r\t";
+// Messages of GPT-OSS: <|channel|>analysis<|message|>...<|end|>.
+Route harmony_route(std::string_view header) {
+  return header.find("to=") != header.npos        ? Route::call
+         : header.find("analysis") != header.npos ? Route::reasoning
+                                                  : Route::content;
+}
 
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(kSpace);
-  const size_t last = text.find_last_not_of(kSpace);
-  return first == text.npos ? "" : text.substr(first, last - first + 1);
+// <|channel>thought ... <channel|>
+Route gemma_route(std::string_view header) {
+  const std::string_view name = trim_blank(header);
+  return name == "content" || name == "final" ? Route::content
+                                              : Route::reasoning;
+}
+
+// to=self<|message|>...<|eom|>, to=user, to=TOOL
+Route muse_route(std::string_view header) {
+  return header.find("to=self") != header.npos ? Route::reasoning
+                                               : Route::content;
+}
+
+Route functionary_route(std::string_view header) {
+  const std::string_view recipient = trim_blank(header);
+  return recipient.ends_with("all") || recipient.ends_with("user")
+             ? Route::content
+             : Route::call;
+}
+
+const ChannelShape& harmony_channels() {
+  static const ChannelShape shape{
+      .header_opens = {"<|start|>", "<|channel|>"},
+      .header_closes = {"<|message|>"},
+      .body_ends = {"<|end|>", "<|return|>", "<|call|>"},
+      .route = harmony_route,
+      .implied_header = "",
+      .thought_header = "<|channel|>analysis<|message|>"};
+  return shape;
+}
+
+const ChannelShape& gemma_channels() {
+  static const ChannelShape shape{
+      .header_opens = {"<|channel>"},
+      .header_closes = {"\n"},
+      .body_ends = {"<channel|>", "<turn|>"},
+      .route = gemma_route,
+      .implied_header = "",
+      .thought_header = "<|channel>thought\n"};
+  return shape;
+}
+
+const ChannelShape& muse_channels() {
+  static const ChannelShape shape{
+      .header_opens = {"<|start|>"},
+      .header_closes = {"<|message|>"},
+      .body_ends = {"<|eom|>", "<|eot|>", "<|end|>"},
+      .route = muse_route,
+      .implied_header = "to=",
+      .thought_header = "to=self<|message|>"};
+  return shape;
+}
+
+const ChannelShape& functionary_channels() {
+  static const ChannelShape shape{
+      .header_opens =
+          {"<|from|>assistant\n<|recipient|>",
+           "<|from|>assistant<|recipient|>",
+           "<|recipient|>"},
+      .header_closes = {"\n<|content|>", "<|content|>"},
+      .body_ends = {"<|stop|>"},
+      .route = functionary_route,
+      .implied_header = "",
+      .thought_header = ""};
+  return shape;
 }
 
 class ReasoningMachine final : public FormatMachine {
  public:
-  ReasoningMachine(const OutputFormat& format, const FormatInput& input)
-      : style_(*input.reasoning),
+  ReasoningMachine(
+      const OutputFormat& format,
+      const ReasoningStyle& style,
+      const FormatInput& input)
+      : style_(style),
         answer_(format.start(input)),
         thought_(format.start(input)) {
     if (input.thinking == Thinking::on) {
@@ -81,14 +152,14 @@ class ReasoningMachine final : public FormatMachine {
 
   bool step_start(bool end) {
     const size_t begin =
-        std::min(buffer_.find_first_not_of(kSpace), buffer_.size());
+        std::min(buffer_.find_first_not_of(kBlank), buffer_.size());
     const std::string_view rest = std::string_view(buffer_).substr(begin);
     if (rest.starts_with(style_.open)) {
       buffer_.erase(0, begin + style_.open.size());
       state_ = State::opened;
       return true;
     }
-    if (!end && style_.open.starts_with(rest)) {
+    if (!end && !style_.open.empty() && style_.open.starts_with(rest)) {
       return false;
     }
     state_ = implicit_ ? State::thought : State::answer;
@@ -96,7 +167,7 @@ class ReasoningMachine final : public FormatMachine {
   }
 
   bool step_space(bool end) {
-    const size_t begin = buffer_.find_first_not_of(kSpace);
+    const size_t begin = buffer_.find_first_not_of(kBlank);
     if (begin == std::string::npos && !end) {
       return false;
     }
@@ -105,20 +176,36 @@ class ReasoningMachine final : public FormatMachine {
     return true;
   }
 
+  // Where the block ends; a soft close stays for what follows.
+  TagFound closing() const {
+    TagFound hard{buffer_.find(style_.close), style_.close.size()};
+    if (style_.close.empty()) {
+      hard.at = std::string::npos;
+    }
+    TagFound soft = find_any(buffer_, 0, style_.soft_closes);
+    soft.size = 0;
+    return soft.at < hard.at ? soft : hard;
+  }
+
   bool step_thought(std::vector<FormatEvent>& out) {
-    const size_t at = buffer_.find(style_.close);
+    const TagFound found = closing();
+    const size_t at = found.at;
     if (at != std::string::npos) {
-      const size_t last = buffer_.find_last_not_of(kSpace, at - (at > 0));
+      const size_t last = buffer_.find_last_not_of(kBlank, at - (at > 0));
       const size_t size = at == 0 || last == std::string::npos ? 0 : last + 1;
       think(std::string_view(buffer_).substr(0, size), out);
-      buffer_.erase(0, at + style_.close.size());
+      buffer_.erase(0, at + found.size);
       end_thought(FinishCause::end, out);
       state_ = State::closed;
       return true;
     }
     // Hold what may become the tag, and the space before it.
-    size_t size = buffer_.size() - partial_tag(buffer_, style_.close);
-    while (size > 0 && kSpace.find(buffer_[size - 1]) != kSpace.npos) {
+    size_t hold = partial_tag(buffer_, style_.close);
+    for (const std::string& tag : style_.soft_closes) {
+      hold = std::max(hold, partial_tag(buffer_, tag));
+    }
+    size_t size = buffer_.size() - hold;
+    while (size > 0 && kBlank.find(buffer_[size - 1]) != kBlank.npos) {
       --size;
     }
     think(std::string_view(buffer_).substr(0, size), out);
@@ -129,27 +216,13 @@ class ReasoningMachine final : public FormatMachine {
   void think(std::string_view text, std::vector<FormatEvent>& out) {
     std::vector<FormatEvent> events;
     thought_->feed(text, events);
-    pass(events, out);
+    pass_thought(events, out);
   }
 
   void end_thought(FinishCause cause, std::vector<FormatEvent>& out) {
     std::vector<FormatEvent> events;
     thought_->finish(cause, events);
-    pass(events, out);
-  }
-
-  // Of what the block's machine found only calls are more than reasoning.
-  static void pass(
-      std::vector<FormatEvent>& events, std::vector<FormatEvent>& out) {
-    for (FormatEvent& event : events) {
-      if (auto* text = std::get_if<FormatText>(&event)) {
-        out.push_back(FormatReasoning{std::move(text->text)});
-      } else if (auto* rejected = std::get_if<FormatRejected>(&event)) {
-        out.push_back(FormatReasoning{std::move(rejected->raw)});
-      } else {
-        out.push_back(std::move(event));
-      }
-    }
+    pass_thought(events, out);
   }
 
   const ReasoningStyle& style_;
@@ -167,13 +240,30 @@ const std::vector<ReasoningStyle>& reasoning_styles() {
       {"qwen3", {}, "<think>", "</think>"},
       {"deepseek_r1", {}, "<think>", "</think>"},
       {"deepseek_r1_distill", {}, "<think>", "</think>", true},
-      {"deepseek_v4", {}, "<think>", "</think>", true},
+      {"deepseek_v4",
+       {},
+       "<think>",
+       "</think>",
+       true,
+       {"<｜DSML｜tool_calls>", "<｜DSML｜function_calls>"}},
       {"vibethinker", {}, "<think>", "</think>"},
       {"glm4", {}, "<think>", "</think>"},
       {"minimax", {}, "<think>", "</think>"},
       {"seed", {"seed_oss"}, "<seed:think>", "</seed:think>"},
       {"mistral", {"magistral"}, "[THINK]", "[/THINK]"},
-      {"north", {}, "<|START_THINKING|>", "<|END_THINKING|>", true}};
+      {"north", {}, "<|START_THINKING|>", "<|END_THINKING|>", true},
+      {"hy_v3", {"hy3"}, "<think:opensource>", "</think:opensource>"},
+      {"ui_tars", {}, "Thought:", "", false, {"Action:", "\n\n"}},
+      {.name = "harmony", .aliases = {"gpt_oss", "gpt-oss"},
+       .open = "<|channel|>analysis<|message|>", .close = "<|end|>",
+       .channels = &harmony_channels()},
+      {.name = "gemma4", .aliases = {"gemma_4"},
+       .open = "<|channel>thought", .close = "<channel|>",
+       .channels = &gemma_channels()},
+      {.name = "muse", .aliases = {}, .open = "to=self<|message|>",
+       .close = "<|eom|>", .channels = &muse_channels()},
+      {.name = "functionary", .aliases = {}, .open = "<|recipient|>",
+       .close = "<|stop|>", .channels = &functionary_channels()}};
   return styles;
 }
 
@@ -189,7 +279,10 @@ const ReasoningStyle* find_reasoning_style(std::string_view name) {
 
 const ReasoningStyle* reasoning_of_template(std::string_view source) {
   for (const ReasoningStyle& style : reasoning_styles()) {
-    if (source.find(style.close) != source.npos) {
+    const bool both = !style.close.empty() &&
+                      source.find(style.close) != source.npos &&
+                      source.find(trim_blank(style.open)) != source.npos;
+    if (both) {
       return &style;
     }
   }
@@ -198,24 +291,43 @@ const ReasoningStyle* reasoning_of_template(std::string_view source) {
 
 Thinking thinking_of_prompt(
     const ReasoningStyle& style, std::string_view prompt_end) {
-  const std::string_view end = trimmed(prompt_end);
+  const std::string_view end = trim_blank(prompt_end);
   return end.ends_with(style.open)    ? Thinking::on
          : end.ends_with(style.close) ? Thinking::off
                                       : Thinking::automatic;
 }
 
+const ReasoningStyle* reasoning_for(
+    const OutputFormat& format, const ReasoningStyle* chosen) {
+  return chosen != nullptr || format.reasoning().empty()
+             ? chosen
+             : find_reasoning_style(format.reasoning());
+}
+
 std::unique_ptr<FormatMachine> start_machine(
     const OutputFormat& format, const FormatInput& input) {
-  if (input.reasoning) {
-    return std::make_unique<ReasoningMachine>(format, input);
+  const ReasoningStyle* style = reasoning_for(format, input.reasoning);
+  if (style == nullptr) {
+    return format.start(input);
   }
-  return format.start(input);
+  if (style->channels) {
+    return make_channel_machine(*style->channels, format, input);
+  }
+  return std::make_unique<ReasoningMachine>(format, *style, input);
 }
 
 std::vector<std::string> kept_tokens(
     const OutputFormat& format, const ReasoningStyle* reasoning) {
   std::vector<std::string> out = format.kept_tokens();
-  if (reasoning) {
+  reasoning = reasoning_for(format, reasoning);
+  if (reasoning && reasoning->channels) {
+    for (const auto* marks :
+         {&reasoning->channels->header_opens,
+          &reasoning->channels->header_closes,
+          &reasoning->channels->body_ends}) {
+      out.insert(out.end(), marks->begin(), marks->end());
+    }
+  } else if (reasoning) {
     out.emplace_back(reasoning->open);
     out.emplace_back(reasoning->close);
   }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/channel_machine.h"
 #include "formats/format.h"
 
 namespace rapid {
@@ -23,6 +24,10 @@ struct ReasoningStyle {
   // Output that does not begin with the tag is reasoning up to the closing
   // tag, unless the prompt closed a block.
   bool implicit = false;
+  // Text that ends an open block, too, and belongs to what follows.
+  std::vector<std::string> soft_closes = {};
+  // Instead of tags: messages with headers.
+  const ChannelShape* channels = nullptr;
 };
 
 const std::vector<ReasoningStyle>& reasoning_styles();
@@ -33,6 +38,10 @@ const ReasoningStyle* reasoning_of_template(std::string_view source);
 // What a prompt ends with: an open block, a closed one, or neither.
 Thinking thinking_of_prompt(
     const ReasoningStyle& style, std::string_view prompt_end);
+
+// The style that was chosen, else the one that the format owns, else null.
+const ReasoningStyle* reasoning_for(
+    const OutputFormat& format, const ReasoningStyle* chosen);
 
 // The format's machine, with the reasoning of `input` taken off first.
 std::unique_ptr<FormatMachine> start_machine(

@@ -1,0 +1,39 @@
+// Llama 3 and 4: {"name": "f", "parameters": {...}} bare or behind
+// <|python_tag|>, and <function=f>{...}</function>.
+#include "formats/common_syntaxes.h"
+#include "formats/declared_format.h"
+#include "formats/registry.h"
+
+namespace rapid {
+namespace {
+
+SyntaxPtr bare_parameters() {
+  static const auto syntax = std::make_shared<JsonSyntax>(JsonShape{
+      .own = Place::word,
+      .needs_proof = true,
+      .between = "\n",
+      .arguments_key = "parameters"});
+  return syntax;
+}
+
+SyntaxPtr python_tag() {
+  static const auto syntax = std::make_shared<JsonSyntax>(JsonShape{
+      .opens = {"<|python_tag|>"},
+      .foreign = Place::anywhere,
+      .arguments_key = "parameters"});
+  return syntax;
+}
+
+}  // namespace
+
+void register_format_llama(FormatRegistry& registry) {
+  registry.add(declare(
+      {.name = "llama",
+       .aliases = {"llama3", "llama4"},
+       .syntaxes =
+           {bare_parameters(), python_tag(), function_tags(), function_json()},
+       .signs = {"<|python_tag|>", "<|eom_id|>"},
+       .rank = 5}));
+}
+
+}  // namespace rapid
