@@ -101,7 +101,7 @@ class TagReader {
     }
     const TagMatch longest =
         match_any(text_, close.at, shape_.closes, end());
-    if (longest.match == Match::maybe) {
+    if (close.at < stop.at && longest.match == Match::maybe) {
       return Got::more;
     }
     size_t until = close.at < stop.at ? close.at + longest.size : stop.at;
