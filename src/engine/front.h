@@ -17,6 +17,7 @@
 #include "chat/event.h"
 #include "chat/request.h"
 #include "engine/engine.h"
+#include "engine/history.h"
 #include "engine/text_codec.h"
 #include "formats/registry.h"
 #include "text/chat_template.h"
@@ -37,6 +38,7 @@ struct TextModel {
   // Null when the file has no template and there is no fallback.
   std::shared_ptr<const ChatTemplate> chat_template;
   bool fallback_template = false;  // from data/, by architecture
+  HistoryOptions history;          // what the template does with messages
   const OutputFormat* format = nullptr;
   const ReasoningStyle* reasoning = nullptr;  // null: none
   std::vector<int32_t> end_tokens;  // GGUF, generation_config and template

@@ -288,6 +288,13 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
   }
   model->codec =
       std::make_shared<ModelCodec>(model->tokenizer, model->chat_template);
+  if (model->chat_template) {
+    model->history.support = probe_template([&](const TemplateInput& input) {
+      return model->chat_template->render(input);
+    });
+    model->history.knows_developer =
+        source.find("developer") != std::string::npos;
+  }
   RAPID_TRY(model->format, choose_format(*model, options.format));
   model->reasoning = reasoning_of_template(source);
   model->end_tokens = all_end_tokens(*files, *model);
