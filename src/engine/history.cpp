@@ -152,7 +152,8 @@ Json message_json(const Message& message, const History& history) {
     out["content"] = nullptr;
   }
   if (!message.reasoning.empty()) {
-    out[history.options->support.reasoning_key] = message.reasoning;
+    out["thinking"] = message.reasoning;  // both names are in use
+    out["reasoning_content"] = message.reasoning;
   }
   if (!message.tool_calls.empty()) {
     Json calls = Json::array();
@@ -193,7 +194,9 @@ void keep_everything(History& history) {
   if (!history.form.calls) {
     flatten_calls(history);
   }
-  if (!history.form.with_content) {
+  if (!history.form.with_content && history.form.after_content) {
+    split_content_off(history);
+  } else if (!history.form.with_content) {
     flatten_calls_beside_content(history);
   }
   if (!history.form.parallel) {

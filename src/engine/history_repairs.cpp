@@ -37,9 +37,34 @@ std::string result_text(const Message& message) {
   return "<tool_response>\n" + message.content + "\n</tool_response>";
 }
 
-void calls_to_text(const History& history, Message& message) {
-  append(message.content, calls_text(history, message), "\n");
-  message.tool_calls.clear();
+enum class Flat { results, calls, calls_beside_content };
+
+// Calls become text of their message, their results one user message.
+void flatten(History& history, Flat what) {
+  Messages out;
+  bool flat = what != Flat::calls_beside_content;  // results that come next
+  bool joins = false;  // the last message is made of results
+  for (Message& message : history.messages) {
+    if (message.role != "tool") {
+      joins = false;
+      if (what == Flat::calls_beside_content) {
+        flat = !message.tool_calls.empty() && !message.content.empty();
+      }
+      if (flat && what != Flat::results && !message.tool_calls.empty()) {
+        append(message.content, calls_text(history, message), "\n");
+        message.tool_calls.clear();
+      }
+    } else if (flat) {
+      if (joins) {
+        append(out.back().content, result_text(message), "\n");
+        continue;
+      }
+      joins = true;
+      message = {.role = "user", .content = result_text(message)};
+    }
+    out.push_back(std::move(message));
+  }
+  history.messages = std::move(out);
 }
 
 bool is_system(const Message& message) {
@@ -214,37 +239,27 @@ void one_message(History& history) {
 }  // namespace
 
 void flatten_results(History& history) {
-  Messages out;
-  bool joins = false;  // the last message is made of results
-  for (Message& message : history.messages) {
-    if (message.role != "tool") {
-      out.push_back(std::move(message));
-      joins = false;
-    } else if (joins) {
-      append(out.back().content, result_text(message), "\n");
-    } else {
-      out.push_back({.role = "user", .content = result_text(message)});
-      joins = true;
-    }
-  }
-  history.messages = std::move(out);
+  flatten(history, Flat::results);
 }
-
 void flatten_calls(History& history) {
-  for (Message& message : history.messages) {
-    if (!message.tool_calls.empty()) {
-      calls_to_text(history, message);
-    }
-  }
-  flatten_results(history);
+  flatten(history, Flat::calls);
+}
+void flatten_calls_beside_content(History& history) {
+  flatten(history, Flat::calls_beside_content);
 }
 
-void flatten_calls_beside_content(History& history) {
+void split_content_off(History& history) {
+  Messages out;
   for (Message& message : history.messages) {
     if (!message.tool_calls.empty() && !message.content.empty()) {
-      calls_to_text(history, message);
+      Message calls{.role = message.role};
+      calls.tool_calls = std::exchange(message.tool_calls, {});
+      out.push_back(std::move(message));
+      message = std::move(calls);
     }
+    out.push_back(std::move(message));
   }
+  history.messages = std::move(out);
 }
 
 void flatten_tools(History& history) {

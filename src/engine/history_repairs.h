@@ -22,6 +22,8 @@ using Repair = void (*)(History&);
 void flatten_calls(History& history);
 // Only calls that stand beside content.
 void flatten_calls_beside_content(History& history);
+// Or those in a message of their own, behind the content's.
+void split_content_off(History& history);
 // `tool` messages as user messages.
 void flatten_results(History& history);
 // Tool declarations as text of the system message.

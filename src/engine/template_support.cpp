@@ -14,7 +14,6 @@ constexpr std::string_view kValue = "probevalue";
 constexpr std::string_view kSecond = "probesecond";
 constexpr std::string_view kResult = "proberesult";
 constexpr std::string_view kContent = "probecontent";
-constexpr std::string_view kThought = "probethought";
 constexpr std::string_view kSystem = "probesystem";
 constexpr std::string_view kTool = "probetool";
 
@@ -63,7 +62,8 @@ Json result(const char* id, std::string_view name, std::string_view content) {
   return out;
 }
 
-// Whether all words are in the prompt, in this order.
+// Whether all words are in the prompt; what is said comes in this order,
+// what is called may stand before what is said.
 bool shows(
     const RenderTemplate& render,
     const Json& messages,
@@ -134,10 +134,26 @@ CallSupport probe_calls(const RenderTemplate& render, bool tools) {
       tools,
       {kResult});
   out.with_content = shows(
-      render,
-      Json::array({user, calling(out, true, false), first}),
-      tools,
-      {kContent, kCall, kValue});
+                         render,
+                         Json::array({user, calling(out, true, false), first}),
+                         tools,
+                         {kCall, kValue}) &&
+                     shows(
+                         render,
+                         Json::array({user, calling(out, true, false), first}),
+                         tools,
+                         {kContent});
+  if (!out.with_content) {
+    out.after_content = shows(
+        render,
+        Json::array(
+            {user,
+             message("assistant", kContent),
+             calling(out, false, false),
+             first}),
+        tools,
+        {kContent, kCall, kValue});
+  }
   out.parallel = shows(
       render,
       Json::array(
@@ -148,23 +164,6 @@ CallSupport probe_calls(const RenderTemplate& render, bool tools) {
       tools,
       {kCall, kValue, kSecond});
   return out;
-}
-
-std::string probe_reasoning(
-    const RenderTemplate& render, const CallSupport& form) {
-  for (const char* key : {"reasoning_content", "thinking", "reasoning"}) {
-    Json answer = form.calls ? calling(form, false, false)
-                             : message("assistant", kContent);
-    answer[key] = kThought;
-    Json chat = Json::array({message("user", "question"), answer});
-    if (form.calls) {
-      chat.push_back(result("probe0001", kCall, kResult));
-    }
-    if (shows(render, chat, form.calls, {kThought})) {
-      return key;
-    }
-  }
-  return "reasoning_content";
 }
 
 }  // namespace
@@ -195,7 +194,6 @@ TemplateSupport probe_template(const RenderTemplate& render) {
       {kContent, kSystem});
   out.with_tools = probe_calls(render, true);
   out.without_tools = probe_calls(render, false);
-  out.reasoning_key = probe_reasoning(render, out.with_tools);
   return out;
 }
 

@@ -22,6 +22,7 @@ struct CallSupport {
   bool results = true;            // so do `tool` messages
   bool parallel = true;           // two calls in one message
   bool with_content = true;       // calls beside content
+  bool after_content = true;      // calls in a message behind the content's
   bool null_content = false;      // without content: null, not ""
   bool string_arguments = false;  // arguments as JSON text, not an object
 };
@@ -34,8 +35,6 @@ struct TemplateSupport {
   bool late_system = true;    // and one where it came, later on
   CallSupport with_tools;     // the request declares tools
   CallSupport without_tools;  // it does not, but its history has calls
-  // The field that reasoning is read from.
-  std::string reasoning_key = "reasoning_content";
 };
 
 // About fifteen renders, each well below a millisecond.

@@ -377,6 +377,14 @@ TEST(History, NarrowTemplatesGetWhatTheyTake) {
       prompt->text,
       "assistant:f(\"{\\\"x\\\": [1, 2]}\")#a;tool:1@a/;"
       "assistant:g(\"{}\")#b;tool:2@b/;"
+      "assistant:text;assistant:h(\"{}\")#c;");
+  // Where that is not taken either, as text.
+  options.support.without_tools.after_content = false;
+  const auto text =
+      render_history(narrow, {calls({{"c", "h", "{}"}}, "text")}, {}, options);
+  ASSERT_TRUE(text);
+  EXPECT_EQ(
+      text->text,
       "assistant:text\n<tool_call>\n{\"name\": \"h\", \"arguments\": {}}\n"
       "</tool_call>;");
 }
