@@ -19,10 +19,10 @@ OUT = os.path.join(os.path.dirname(__file__), "..", "tests", "data",
                    "template_goldens.json")
 # The date is part of some prompts: both sides see this one.
 CLOCK = "{%- macro strftime_now(f) -%}26 Jul 2024{%- endmacro -%}"
-# These tools come out HTML-escaped there (Markup of `|safe`): an accident.
-SKIP = {"meetkai-functionary-medium-v3.1"}
-EXTRA = {"fireworks-ai-llama-3-firefunction-v2":
-         {"functions": "[]", "datetime": "today"}}
+# Tools come out HTML-escaped there (Markup of `|safe`): an accident; or are
+# read from a variable of its own.
+SKIP = {"meetkai-functionary-medium-v3.1",
+        "fireworks-ai-llama-3-firefunction-v2"}
 LONGEST = 500
 
 
@@ -153,12 +153,12 @@ def render(source, messages, tools, extra):
         return None
 
 
-def form_of(source, extra):
+def form_of(source):
     probe = CASES["call"][0]
     for tools in (TOOLS, None):
         for text in (False, True):
             for null in (False, True):
-                made = render(source, formed(probe, text, null), tools, extra)
+                made = render(source, formed(probe, text, null), tools, {})
                 if made and all(shown(made, w) for w in words(probe, tools)):
                     return text, null
     return False, False
@@ -173,14 +173,13 @@ def main():
         if name in SKIP:
             continue
         source = CLOCK + raw if "strftime_now" in raw else raw
-        always = EXTRA.get(name, {})
-        form = form_of(source, always)
+        form = form_of(source)
         cases = {}
         texts = {}
         for case, (messages, with_tools, extra) in CASES.items():
             tools = TOOLS if with_tools else None
             made = render(source, formed(messages, *form), tools,
-                          {**always, **extra})
+                          extra)
             if made is None or not all(
                     shown(made, w) for w in words(messages, tools)):
                 continue
@@ -191,7 +190,7 @@ def main():
         if "call_tools" in cases or "call" in cases:
             templates[name] = {
                 "source": hashlib.sha256(raw.encode()).hexdigest(),
-                "extra": always, "cases": cases, "texts": texts}
+                "cases": cases, "texts": texts}
     conversations = {
         name: {"messages": messages, "tools": with_tools, "extra": extra}
         for name, (messages, with_tools, extra) in CASES.items()}

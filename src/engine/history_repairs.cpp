@@ -184,7 +184,8 @@ void join_neighbours(History& history) {
   Messages out;
   for (Message& message : history.messages) {
     const bool same = !out.empty() && out.back().role == message.role &&
-                      message.role != "tool" && out.back().tool_calls.empty();
+                      message.role != "tool" && out.back().tool_calls.empty() &&
+                      (message.tool_calls.empty() || history.form.with_content);
     if (!same) {
       out.push_back(std::move(message));
       continue;
