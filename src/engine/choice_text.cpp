@@ -53,6 +53,17 @@ void ChoiceText::token(
   if (finished_) {
     return;
   }
+  read(token, out);
+  if (finished_ || options_.loop_guard == LoopGuard::off) {
+    return;
+  }
+  repeats_.push(token.token);
+  if (options_.loop_guard == LoopGuard::stop && repeats_.found()) {
+    end(FinishCause::end, out);
+  }
+}
+
+void ChoiceText::read(const EngineToken& token, std::vector<chat::Event>& out) {
   ++tokens_;
   const size_t first = out.size();
   const std::string piece = stream_->push(token.token);
@@ -183,7 +194,8 @@ void ChoiceText::finish(
   } else if (calls_ > 0) {
     reason = Reason::tool_calls;
   }
-  out.push_back(chat::Finished{options_.choice, reason});
+  out.push_back(chat::Finished{
+      options_.choice, reason, repeats_.found(), options_.call_loop});
   finished_ = true;
 }
 

@@ -18,6 +18,7 @@
 #include "chat/request.h"
 #include "engine/engine.h"
 #include "engine/history.h"
+#include "engine/loop_guard.h"
 #include "engine/text_codec.h"
 #include "formats/registry.h"
 #include "text/chat_template.h"
@@ -58,9 +59,16 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
 using ChatSink = std::function<void(const chat::Event&)>;
 using Ticket = uint64_t;
 
+struct FrontOptions {
+  LoopGuard loop_guard = LoopGuard::report;
+};
+
 class Front {
  public:
-  Front(std::shared_ptr<Engine> engine, std::shared_ptr<const TextModel> model);
+  Front(
+      std::shared_ptr<Engine> engine,
+      std::shared_ptr<const TextModel> model,
+      FrontOptions options = {});
   ~Front();
   Front(const Front&) = delete;
   Front& operator=(const Front&) = delete;

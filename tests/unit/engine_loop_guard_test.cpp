@@ -197,5 +197,57 @@ TEST(CallLoop, RandomCallsAreNoLoopAndPlantedOnesAre) {
   }
 }
 
+chat::Finished finish_of(
+    LoopGuard guard, const chat::Request& request, std::string& text) {
+  auto engine = std::make_shared<FakeEngine>();
+  std::string answer = "Well: ";
+  while (answer.size() < 2000) {
+    answer += "and so on, ";
+  }
+  engine->script = [answer](const GenerateRequest&) {
+    return FakeScript{.choices = {fake_ids(answer)}};
+  };
+  Front front(engine, fake_text_model(), {.loop_guard = guard});
+  Recorder recorder;
+  EXPECT_TRUE(front.submit(request, recorder.sink()));
+  const auto finished = recorder.all<chat::Finished>();
+  text = recorder.content();
+  return finished.empty() ? chat::Finished{} : finished[0];
+}
+
+TEST(LoopGuard, ReportsOrEndsTheAnswer) {
+  std::string text;
+  auto end = finish_of(LoopGuard::off, chat_request("q"), text);
+  EXPECT_FALSE(end.token_loop);
+  EXPECT_GE(text.size(), 2000u);
+
+  end = finish_of(LoopGuard::report, chat_request("q"), text);
+  ASSERT_TRUE(end.token_loop);
+  EXPECT_EQ(end.token_loop->period, 11);
+  EXPECT_EQ(end.token_loop->repeats, 182);
+  EXPECT_LE(end.token_loop->start, 6);
+  EXPECT_GE(text.size(), 2000u);
+
+  end = finish_of(LoopGuard::stop, chat_request("q"), text);
+  ASSERT_TRUE(end.token_loop);
+  EXPECT_EQ(end.reason, chat::Finished::Reason::stop);
+  EXPECT_TRUE(text.starts_with("Well: and so on, "));
+  EXPECT_LE(text.size(), 6u + 2 * static_cast<size_t>(loop_tokens(11)));
+}
+
+TEST(LoopGuard, NamesTheCallThatComesBack) {
+  chat::Request request = chat_request("q");
+  for (int i = 0; i < 4; ++i) {
+    request.messages.push_back(call("grep", "{}"));
+    request.messages.push_back(answer("none"));
+  }
+  std::string text;
+  auto end = finish_of(LoopGuard::report, request, text);
+  ASSERT_TRUE(end.call_loop);
+  EXPECT_EQ(end.call_loop->name, "grep");
+  EXPECT_EQ(end.call_loop->times, 4);
+  EXPECT_FALSE(finish_of(LoopGuard::off, request, text).call_loop);
+}
+
 }  // namespace
 }  // namespace rapid
