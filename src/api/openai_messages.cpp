@@ -123,9 +123,13 @@ Result<chat::Message> read_message(const Json& json, const std::string& path) {
         "system, developer, user, assistant or tool",
         *fields.find("role"));
   }
-  if (const Json* content = fields.find("content")) {
+  const Json* content = fields.find("content");
+  const bool result = message.role == "tool";
+  if (result && content != nullptr && !content->is_array()) {
+    message.content = loose_text(fields, "content");
+  } else if (content != nullptr) {
     RAPID_TRY(message.content, read_content(*content, fields.path("content")));
-  } else if (message.role != "assistant" && message.role != "tool") {
+  } else if (message.role != "assistant" && !result) {
     return missing_field(fields.path("content"), "a string");
   }
   RAPID_TRY(const auto name, fields.string("name"));
@@ -133,9 +137,8 @@ Result<chat::Message> read_message(const Json& json, const std::string& path) {
   if (message.role == "assistant") {
     RAPID_CHECK(read_assistant(fields, message));
   }
-  if (message.role == "tool") {
-    RAPID_TRY(const auto id, fields.string("tool_call_id"));
-    message.tool_call_id = id.value_or("");
+  if (result) {
+    message.tool_call_id = loose_text(fields, "tool_call_id");
   }
   return message;
 }

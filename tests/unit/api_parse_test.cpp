@@ -222,7 +222,8 @@ TEST(Parse, BrokenCallsInHistoryAreTaken) {
       {"id": 7, "function": {"name": "b", "arguments": [1, 2]}},
       {"id": "x", "function": {"arguments": null}},
       {"name": "c", "arguments": {"k": 1}}]},
-    {"role": "tool", "content": null}]})");
+    {"role": "tool", "content": null},
+    {"role": "tool", "tool_call_id": 7, "content": {"ok": true}}]})");
   ASSERT_EQ(api.backend->requests.size(), 1u);
   const auto& messages = api.backend->requests[0].messages;
   const auto& calls = messages[1].tool_calls;
@@ -236,6 +237,8 @@ TEST(Parse, BrokenCallsInHistoryAreTaken) {
   EXPECT_EQ(calls[3].name, "c");
   EXPECT_EQ(calls[3].arguments, "{\"k\":1}");
   EXPECT_EQ(messages[2].content, "");
+  EXPECT_EQ(messages[3].content, "{\"ok\":true}");
+  EXPECT_EQ(messages[3].tool_call_id, "7");
 }
 
 TEST(Parse, PromptForms) {
