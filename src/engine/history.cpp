@@ -218,6 +218,36 @@ void keep_everything(History& history) {
 
 }  // namespace
 
+std::string rendered_call(
+    const RenderTemplate& render, const HistoryOptions& options) {
+  const TemplateSupport& support = options.support;
+  TemplateInput input;
+  input.add_generation_prompt = false;
+  if (!support.without_tools.calls) {
+    if (!support.with_tools.calls) {
+      return "";
+    }
+    Json tool = Json::object();
+    tool["type"] = "function";
+    tool["function"] = {
+        {"name", "probe"},
+        {"description", "A tool."},
+        {"parameters", {{"type", "object"}, {"properties", Json::object()}}}};
+    input.tools = Json::array({std::move(tool)});
+  }
+  constexpr std::string_view kQuestion = "probe-question";
+  Message call{.role = "assistant"};
+  call.tool_calls = {{"", "probe", R"({"key": "value"})"}};
+  const auto prompt = render_history(
+      render,
+      {{.role = "user", .content = std::string(kQuestion)}, std::move(call)},
+      std::move(input),
+      options);
+  const size_t at = prompt ? prompt->text.rfind(kQuestion) : std::string::npos;
+  return at == std::string::npos ? ""
+                                 : prompt->text.substr(at + kQuestion.size());
+}
+
 std::string spaced_json(const Json& value) {
   std::string out;
   const char* gap = "";

@@ -49,6 +49,11 @@ Result<RenderedPrompt> render_history(
     TemplateInput input,
     const HistoryOptions& options);
 
+// What the template puts behind the question for a call of `probe` with the
+// argument key: "value"; "" when it knows no calls.
+std::string rendered_call(
+    const RenderTemplate& render, const HistoryOptions& options);
+
 // JSON as Python's json.dumps writes it (", " and ": "), which models know.
 std::string spaced_json(const Json& value);
 

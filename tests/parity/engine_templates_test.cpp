@@ -216,6 +216,24 @@ std::vector<Message> messages_of(const Json& list) {
   return out;
 }
 
+TEST_F(RealTemplates, OneCallForTheChoiceOfFormat) {
+  for (const Real& real : templates()) {
+    const auto& support = real.options.support;
+    const auto render = [&](const TemplateInput& input) {
+      TemplateInput filled = input;
+      filled.extra.update(extra_of(real));
+      return real.chat->render(filled);
+    };
+    const std::string text = rendered_call(render, real.options);
+    if (support.with_tools.calls || support.without_tools.calls) {
+      EXPECT_NE(text.find("probe"), std::string::npos) << real.name << text;
+      EXPECT_NE(text.find("value"), std::string::npos) << real.name << text;
+    } else {
+      EXPECT_EQ(text, "") << real.name;
+    }
+  }
+}
+
 // tests/data/template_goldens.json, of tools/make_template_goldens.py.
 TEST_F(RealTemplates, EqualTheReference) {
   const auto golden = parse_json(

@@ -389,6 +389,13 @@ TEST(History, NarrowTemplatesGetWhatTheyTake) {
       "</tool_call>;");
 }
 
+TEST(History, OneCallForTheChoiceOfFormat) {
+  EXPECT_EQ(rendered_call(silent, {.support = probe_template(silent)}), "");
+  EXPECT_EQ(
+      rendered_call(narrow, {.support = probe_template(narrow)}),
+      ";assistant:probe(\"{\\\"key\\\": \\\"value\\\"}\")#call00000;");
+}
+
 TEST(History, RequestsWithBrokenCallsMakePrompts) {
   chat::Request request;
   request.messages = {
