@@ -58,7 +58,9 @@ void ChoiceText::token(
     return;
   }
   repeats_.push(token.token);
-  if (options_.loop_guard == LoopGuard::stop && repeats_.found()) {
+  const auto& loop = repeats_.found();
+  if (options_.loop_guard == LoopGuard::stop && loop &&
+      loop->repeats * loop->period >= 2 * loop_tokens(loop->period)) {
     end(FinishCause::end, out);
   }
 }
