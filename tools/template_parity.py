@@ -4,31 +4,16 @@
   python tools/template_parity.py --program build/release/bin/text_lines \\
       [--models FOLDER] [--templates FOLDER]
 
-Templates: those inside PyPI's llama-cpp-python sdist (fetched by pip into a
-temporary folder, never kept here), those of the models' GGUF files, or a
-folder. Also checks that the spans of user data cover the text of users.
+Templates: those of tools/fetch_templates.py, those of the models' GGUF files,
+or a folder. Also checks that the spans of user data cover the text of users.
 """
 import argparse
 import glob
 import json
 import os
-import subprocess
 import sys
-import tarfile
-import tempfile
 
-SDIST = "llama-cpp-python==0.3.36"
-# pip prepares metadata before it keeps an sdist: a backend that does only that.
-BACKEND = '''
-import os
-def prepare_metadata_for_build_wheel(folder, config_settings=None):
-    name = "llama_cpp_python-0.3.36.dist-info"
-    os.makedirs(os.path.join(folder, name))
-    with open(os.path.join(folder, name, "METADATA"), "w") as out:
-        out.write("Metadata-Version: 2.1\\nName: llama_cpp_python\\n"
-                  "Version: 0.3.36\\n")
-    return name
-'''
+from fetch_templates import sdist_templates
 
 TOOLS = [{"type": "function", "function": {
     "name": "get_weather", "description": "Wetter für <city> & more",
@@ -55,29 +40,6 @@ CHATS = [
     [{"role": "user", "content": [{"type": "text", "text": "part <eos> one"},
                                   {"type": "text", "text": "two"}]}],
 ]
-
-
-def sdist_templates():
-    with tempfile.TemporaryDirectory() as folder:
-        stub = os.path.join(folder, "stub", "scikit_build_core")
-        os.makedirs(stub)
-        open(os.path.join(stub, "__init__.py"), "w").close()
-        with open(os.path.join(stub, "build.py"), "w") as out:
-            out.write(BACKEND)
-        env = dict(os.environ, PYTHONPATH=os.path.dirname(stub))
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-             "--no-cache-dir", "--no-binary", ":all:", "--no-build-isolation",
-             "--dest", folder, SDIST], check=True, env=env)
-        [archive] = glob.glob(os.path.join(folder, "*.tar.gz"))
-        found = {}
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if "/models/templates/" in member.name and \
-                        member.name.endswith(".jinja"):
-                    name = os.path.basename(member.name)
-                    found[name] = tar.extractfile(member).read().decode()
-        return found
 
 
 def model_templates(folder):

@@ -87,6 +87,7 @@ class OpenAiWriter : public EventWriter {
   std::vector<bool> opened_;
   std::vector<Json> whole_;
   Json rejected_ = Json::array();
+  Json loop_;  // the first one found
   int finished_ = 0;
 };
 

@@ -65,28 +65,32 @@ Result<std::string> read_content(const Json& content, const std::string& path) {
   return text;
 }
 
+// Text as it is, "" for nothing, else its JSON.
+std::string loose_text(const Fields& fields, std::string_view name) {
+  const Json* value = fields.find(name);
+  if (value == nullptr) {
+    return "";
+  }
+  return value->is_string() ? value->get<std::string>() : dump_json(*value);
+}
+
+// A call that went wrong once must not end the conversation: what is no call
+// is taken as far as it goes, and the history repairs it (engine/history.h).
 Result<chat::ToolCall> read_call(const Json& call, const std::string& path) {
   if (!call.is_object()) {
     return wrong_field(path, "an object", call);
   }
   const Fields fields(call, path);
-  RAPID_TRY(const auto id, fields.string("id"));
-  RAPID_TRY(const Json* function, fields.object("function"));
-  if (function == nullptr) {
+  chat::ToolCall out;
+  out.id = loose_text(fields, "id");
+  const Json* function = fields.find("function");
+  const bool wrapped = function != nullptr && function->is_object();
+  if (!wrapped && fields.find("name") == nullptr) {
     return missing_field(fields.path("function"), "an object");
   }
-  const Fields inner(*function, fields.path("function"));
-  chat::ToolCall out;
-  out.id = id.value_or("");
-  RAPID_TRY(out.name, required_string(inner, "name"));
-  // The API's form is text; objects come from clients of other dialects.
-  const Json* arguments = inner.find("arguments");
-  if (arguments != nullptr && arguments->is_object()) {
-    out.arguments = dump_json(*arguments);
-    return out;
-  }
-  RAPID_TRY(const auto text, inner.string("arguments"));
-  out.arguments = text && !text->empty() ? *text : "{}";
+  const Fields inner(wrapped ? *function : call, path);
+  out.name = loose_text(inner, "name");
+  out.arguments = loose_text(inner, "arguments");
   return out;
 }
 
@@ -119,9 +123,13 @@ Result<chat::Message> read_message(const Json& json, const std::string& path) {
         "system, developer, user, assistant or tool",
         *fields.find("role"));
   }
-  if (const Json* content = fields.find("content")) {
+  const Json* content = fields.find("content");
+  const bool result = message.role == "tool";
+  if (result && content != nullptr && !content->is_array()) {
+    message.content = loose_text(fields, "content");
+  } else if (content != nullptr) {
     RAPID_TRY(message.content, read_content(*content, fields.path("content")));
-  } else if (message.role != "assistant") {
+  } else if (message.role != "assistant" && !result) {
     return missing_field(fields.path("content"), "a string");
   }
   RAPID_TRY(const auto name, fields.string("name"));
@@ -129,9 +137,8 @@ Result<chat::Message> read_message(const Json& json, const std::string& path) {
   if (message.role == "assistant") {
     RAPID_CHECK(read_assistant(fields, message));
   }
-  if (message.role == "tool") {
-    RAPID_TRY(const auto id, fields.string("tool_call_id"));
-    message.tool_call_id = id.value_or("");
+  if (result) {
+    message.tool_call_id = loose_text(fields, "tool_call_id");
   }
   return message;
 }

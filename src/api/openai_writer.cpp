@@ -7,6 +7,26 @@
 
 namespace rapid {
 
+namespace {
+
+// Of the tokens, else of the calls; null = none.
+Json loop_json(const chat::Finished& finished) {
+  if (const auto& loop = finished.token_loop) {
+    return {
+        {"kind", "tokens"},
+        {"choice", finished.choice},
+        {"period", loop->period},
+        {"repeats", loop->repeats},
+        {"start", loop->start}};
+  }
+  if (const auto& loop = finished.call_loop) {
+    return {{"kind", "call"}, {"name", loop->name}, {"times", loop->times}};
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 OpenAiWriter::OpenAiWriter(
     std::shared_ptr<ResponseStream> stream, OpenAiReplyOptions options)
     : stream_(std::move(stream)),
@@ -66,7 +86,10 @@ void OpenAiWriter::on_choice(int index, const chat::Event& event) {
     }
     rejected_.push_back(std::move(entry));
   }
-  finished_ += std::holds_alternative<chat::Finished>(event) ? 1 : 0;
+  if (const auto* finished = std::get_if<chat::Finished>(&event)) {
+    ++finished_;
+    loop_ = loop_.is_null() ? loop_json(*finished) : std::move(loop_);
+  }
   if (Json next = piece(index, event); !next.is_null()) {
     emit(index, std::move(next));
   }
@@ -97,11 +120,14 @@ Json OpenAiWriter::envelope(bool chunk) const {
       {"system_fingerprint", options_.fingerprint}};
 }
 
-// What is ours, under one key: calls that were no calls, and times.
+// What is ours, under one key: calls that were no calls, loops, and times.
 Json OpenAiWriter::extras(const chat::Usage* usage) const {
   Json ours = Json::object();
   if (!rejected_.empty()) {
     ours["rejected"] = rejected_;
+  }
+  if (!loop_.is_null()) {
+    ours["loop"] = loop_;
   }
   if (usage != nullptr) {
     ours["timings"] = {

@@ -72,10 +72,25 @@ struct Rejected {
   std::string reason;
 };
 
+// The answer ends in, or went through, a repetition of its last tokens.
+struct TokenLoop {
+  int period = 0;   // tokens
+  int repeats = 0;  // whole ones
+  int start = 0;    // index of its first token in the answer
+};
+
+// The history's latest call came before, with the same result.
+struct CallLoop {
+  std::string name;
+  int times = 0;
+};
+
 struct Finished {
   enum class Reason { stop, length, tool_calls };
   int choice = 0;
   Reason reason = Reason::stop;
+  std::optional<TokenLoop> token_loop;
+  std::optional<CallLoop> call_loop;
 };
 
 struct Usage {

@@ -27,6 +27,7 @@ struct ChatOptions {
   SamplingFlags sampling;
   std::string system;
   std::string format;
+  FrontOptions front;
   int max_tokens = 0;  // 0 = the rest of the context
   bool verbose = false;
 };
@@ -75,6 +76,7 @@ class AnswerPrinter {
   }
   void handle(const chat::Finished& finished) {
     answer.cut = finished.reason == chat::Finished::Reason::length;
+    answer.repeats = finished.token_loop ? finished.token_loop->repeats : 0;
   }
   void handle(const chat::Done& done) {
     answer.usage = done.usage;
@@ -236,7 +238,7 @@ Result<bool> start_chat(const ChatOptions& options) {
   }
   RAPID_TRY(
       auto engine, make_engine(options.engine.engine_options(place.path)));
-  Front front(std::move(engine), text);
+  Front front(std::move(engine), text, options.front);
   return talk(options, place, front);
 }
 
@@ -260,6 +262,7 @@ std::function<int()> configure(CLI::App& app) {
   app.add_option(
          "--format", options->format, "Output format, if not by template")
       ->option_text("NAME");
+  add_loop_guard(app, options->front.loop_guard);
   options->engine.add(app);
   app.add_flag("--verbose", options->verbose, "Speed after each answer");
   return [options] { return chat_command(*options); };

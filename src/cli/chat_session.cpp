@@ -166,6 +166,10 @@ void ChatSession::say(std::string text) {
   } else if (answer->cut) {
     fmt::print(notes_, "[cut by the token limit]\n");
   }
+  if (answer->repeats > 0) {
+    fmt::print(
+        notes_, "[the answer says the same {} times]\n", answer->repeats);
+  }
   if (options_.verbose && !answer->interrupted) {
     print_stats(notes_);
   }

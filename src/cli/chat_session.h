@@ -35,6 +35,7 @@ struct ChatAnswer {
   std::vector<chat::ToolCall> tool_calls;
   bool interrupted = false;
   bool cut = false;  // by the token limit
+  int repeats = 0;   // of what the answer loops over; 0 = no loop
   std::optional<chat::Usage> usage;
 };
 

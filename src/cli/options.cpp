@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cstdio>
 #include <limits>
+#include <map>
 
 #include <CLI/CLI.hpp>
 
@@ -114,6 +115,19 @@ chat::Sampling SamplingFlags::sampling() const {
       .repetition_penalty = repetition_penalty,
       .seed = seed,
   };
+}
+
+void add_loop_guard(CLI::App& app, LoopGuard& guard) {
+  static const std::map<std::string, LoopGuard> kNames = {
+      {"off", LoopGuard::off},
+      {"report", LoopGuard::report},
+      {"break", LoopGuard::stop}};
+  app.add_option_function<std::string>(
+         "--loop-guard",
+         [&guard](const std::string& name) { guard = kNames.at(name); },
+         "Answers that repeat themselves: off, report or break")
+      ->option_text("NAME (report)")
+      ->check(CLI::IsMember(kNames).description(""));
 }
 
 void add_json_flag(CLI::App& app, bool& json) {

@@ -13,6 +13,7 @@
 
 #include "chat/request.h"
 #include "engine/engine.h"
+#include "engine/front.h"
 
 namespace CLI {
 class App;
@@ -47,6 +48,9 @@ struct SamplingFlags {
   void add(CLI::App& app);
   chat::Sampling sampling() const;
 };
+
+// --loop-guard off|report|break
+void add_loop_guard(CLI::App& app, LoopGuard& guard);
 
 // "" when `device` is auto, cpu, metal, cuda or cuda:N; else what is wrong.
 std::string check_device(const std::string& device);

@@ -30,6 +30,7 @@ struct ServeOptions {
   EngineFlags engine;
   ServerOptions server;
   std::string format;
+  FrontOptions front;
 };
 
 // One thing that the main thread waits for: a signal or the loaded engine.
@@ -163,8 +164,8 @@ Status run_server(const ServeOptions& options) {
       load_engine(
           options.engine.engine_options(place.path), interrupts, wakeup));
   const EngineInfo info = engine->info();
-  context->set_backend(
-      make_front_backend(std::make_shared<Front>(std::move(engine), text)));
+  context->set_backend(make_front_backend(
+      std::make_shared<Front>(std::move(engine), text, options.front)));
   print_ready(options, place, info, url, now_seconds() - start);
 
   wakeup.wait_until([&] { return interrupts.count() > 0; });
@@ -203,6 +204,7 @@ std::function<int()> configure(CLI::App& app) {
   app.add_option(
          "--format", options->format, "Output format, if not by template")
       ->option_text("NAME");
+  add_loop_guard(app, options->front.loop_guard);
   return [options] { return serve(*options); };
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "engine/history.h"
 
 namespace rapid {
 namespace {
@@ -21,46 +22,6 @@ Error bad(std::string param, std::string what, std::string hint = "") {
       std::move(what),
       std::move(hint),
       std::move(param)};
-}
-
-// Templates walk over arguments, so they get an object where it is one.
-Json call_json(const chat::ToolCall& call) {
-  Json arguments = call.arguments;
-  if (auto parsed = parse_json(call.arguments); parsed && parsed->is_object()) {
-    arguments = *std::move(parsed);
-  }
-  Json function = Json::object();
-  function["name"] = call.name;
-  function["arguments"] = std::move(arguments);
-  Json out = Json::object();
-  out["id"] = call.id;
-  out["type"] = "function";
-  out["function"] = std::move(function);
-  return out;
-}
-
-Json message_json(const chat::Message& message, bool knows_developer) {
-  Json out = Json::object();
-  out["role"] =
-      message.role == "developer" && !knows_developer ? "system" : message.role;
-  out["content"] = message.content;
-  if (!message.reasoning.empty()) {
-    out["reasoning_content"] = message.reasoning;
-  }
-  if (!message.tool_calls.empty()) {
-    Json calls = Json::array();
-    for (const chat::ToolCall& call : message.tool_calls) {
-      calls.push_back(call_json(call));
-    }
-    out["tool_calls"] = std::move(calls);
-  }
-  if (!message.tool_call_id.empty()) {
-    out["tool_call_id"] = message.tool_call_id;
-  }
-  if (!message.name.empty()) {
-    out["name"] = message.name;
-  }
-  return out;
 }
 
 Json tool_json(const chat::Tool& tool) {
@@ -79,20 +40,14 @@ Json tool_json(const chat::Tool& tool) {
 
 Result<EnginePrompt> chat_prompt(
     const TextModel& model, const chat::Request& request) {
-  const std::string_view source = model.codec->template_source();
-  if (source.empty()) {
+  if (model.codec->template_source().empty()) {
     return Error{
         ErrorCode::unsupported,
         "the model " + model.name + " has no chat template",
         "send plain text to /v1/completions, or use an instruct model",
         "messages"};
   }
-  const bool knows_developer =
-      source.find("developer") != std::string_view::npos;
   TemplateInput input;
-  for (const chat::Message& message : request.messages) {
-    input.messages.push_back(message_json(message, knows_developer));
-  }
   if (!request.tools.empty() &&
       request.tool_choice.kind != chat::ToolChoice::Kind::none) {
     input.tools = Json::array();
@@ -101,7 +56,13 @@ Result<EnginePrompt> chat_prompt(
     }
   }
   input.extra = request.template_kwargs;
-  RAPID_TRY(RenderedPrompt rendered, model.codec->render(input));
+  const auto render = [&](const TemplateInput& filled) {
+    return model.codec->render(filled);
+  };
+  RAPID_TRY(
+      RenderedPrompt rendered,
+      render_history(
+          render, request.messages, std::move(input), model.history));
   EnginePrompt out;
   out.ids = model.codec->encode(
       rendered.text,

@@ -53,6 +53,19 @@ void ChoiceText::token(
   if (finished_) {
     return;
   }
+  read(token, out);
+  if (finished_ || options_.loop_guard == LoopGuard::off) {
+    return;
+  }
+  repeats_.push(token.token);
+  const auto& loop = repeats_.found();
+  if (options_.loop_guard == LoopGuard::stop && loop &&
+      loop->repeats * loop->period >= 2 * loop_tokens(loop->period)) {
+    end(FinishCause::end, out);
+  }
+}
+
+void ChoiceText::read(const EngineToken& token, std::vector<chat::Event>& out) {
   ++tokens_;
   const size_t first = out.size();
   const std::string piece = stream_->push(token.token);
@@ -183,7 +196,8 @@ void ChoiceText::finish(
   } else if (calls_ > 0) {
     reason = Reason::tool_calls;
   }
-  out.push_back(chat::Finished{options_.choice, reason});
+  out.push_back(chat::Finished{
+      options_.choice, reason, repeats_.found(), options_.call_loop});
   finished_ = true;
 }
 

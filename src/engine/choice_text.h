@@ -10,12 +10,14 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "chat/event.h"
 #include "engine/engine.h"
 #include "engine/front.h"
+#include "engine/loop_guard.h"
 #include "formats/tag_scanner.h"
 
 namespace rapid {
@@ -27,6 +29,8 @@ struct ChoiceOptions {
   std::vector<std::string> stop;
   bool logprobs = false;
   uint64_t call_key = 0;  // call ids are a function of it
+  LoopGuard loop_guard = LoopGuard::off;
+  std::optional<chat::CallLoop> call_loop;  // for Finished
 };
 
 // A token with its text and bytes, as the API shows it.
@@ -40,7 +44,8 @@ class ChoiceText {
  public:
   ChoiceText(std::shared_ptr<const TextModel> model, ChoiceOptions options);
 
-  // Appends what became certain; after a stop string also Finished.
+  // Appends what became certain; after a stop string also Finished, and after
+  // a loop where LoopGuard::stop asks for it.
   void token(const EngineToken& token, std::vector<chat::Event>& out);
   // The engine ended the choice. Appends the rest and Finished.
   void end(FinishCause cause, std::vector<chat::Event>& out);
@@ -57,6 +62,7 @@ class ChoiceText {
     chat::TokenLogprob logprob;
   };
 
+  void read(const EngineToken& token, std::vector<chat::Event>& out);
   void take(std::vector<FormatEvent>& events, std::vector<chat::Event>& out);
   void content(const std::string& text, std::vector<chat::Event>& out);
   void delta(
@@ -70,6 +76,7 @@ class ChoiceText {
   std::unique_ptr<TextStream> stream_;
   std::unique_ptr<FormatMachine> machine_;
   TagScanner stops_;
+  RepeatDetector repeats_;
   std::deque<Pending> pending_;
   size_t fed_ = 0;  // bytes given to the machine
   bool stopped_ = false;

@@ -99,6 +99,7 @@ Status check_ids(const EnginePrompt& prompt, int vocabulary) {
 struct Front::Impl {
   std::shared_ptr<Engine> engine;
   std::shared_ptr<const TextModel> model;
+  FrontOptions options;
   // Shared with the engine's sinks, which may outlive the front.
   std::shared_ptr<Queue<Item>> queue = std::make_shared<Queue<Item>>();
   std::mutex mutex;  // of the two below; never held while taking another
@@ -274,6 +275,9 @@ std::shared_ptr<Active> Front::Impl::make_active(
                                    : model->format;
   const ReasoningStyle* reasoning =
       request.messages.empty() ? nullptr : model->reasoning;
+  const auto call_loop = options.loop_guard == LoopGuard::off
+                             ? std::nullopt
+                             : find_call_loop(request.messages);
   for (EnginePrompt& prompt : prompts) {
     const Thinking thinking =
         reasoning ? thinking_of_prompt(*reasoning, end_of(prompt.ids))
@@ -290,7 +294,11 @@ std::shared_ptr<Active> Front::Impl::make_active(
                   {request.tools, request.tool_choice, reasoning, thinking},
               .stop = request.stop,
               .logprobs = request.logprobs.has_value(),
-              .call_key = call_key(seed, prompt.ids)});
+              .call_key = call_key(seed, prompt.ids),
+              // Benches want the tokens, whatever they are.
+              .loop_guard =
+                  request.ignore_end ? LoopGuard::off : options.loop_guard,
+              .call_loop = call_loop});
     }
     active->usage.prompt_tokens += static_cast<int>(prompt.ids.size());
     part.prompt = std::move(prompt);
@@ -323,10 +331,13 @@ GenerateRequest Front::Impl::engine_request(
 }
 
 Front::Front(
-    std::shared_ptr<Engine> engine, std::shared_ptr<const TextModel> model)
+    std::shared_ptr<Engine> engine,
+    std::shared_ptr<const TextModel> model,
+    FrontOptions options)
     : impl_(std::make_unique<Impl>()) {
   impl_->engine = std::move(engine);
   impl_->model = std::move(model);
+  impl_->options = options;
   impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
 }
 

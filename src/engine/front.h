@@ -17,6 +17,8 @@
 #include "chat/event.h"
 #include "chat/request.h"
 #include "engine/engine.h"
+#include "engine/history.h"
+#include "engine/loop_guard.h"
 #include "engine/text_codec.h"
 #include "formats/registry.h"
 #include "text/chat_template.h"
@@ -37,6 +39,7 @@ struct TextModel {
   // Null when the file has no template and there is no fallback.
   std::shared_ptr<const ChatTemplate> chat_template;
   bool fallback_template = false;  // from data/, by architecture
+  HistoryOptions history;          // what the template does with messages
   const OutputFormat* format = nullptr;
   const ReasoningStyle* reasoning = nullptr;  // null: none
   std::vector<int32_t> end_tokens;  // GGUF, generation_config and template
@@ -56,9 +59,16 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
 using ChatSink = std::function<void(const chat::Event&)>;
 using Ticket = uint64_t;
 
+struct FrontOptions {
+  LoopGuard loop_guard = LoopGuard::report;
+};
+
 class Front {
  public:
-  Front(std::shared_ptr<Engine> engine, std::shared_ptr<const TextModel> model);
+  Front(
+      std::shared_ptr<Engine> engine,
+      std::shared_ptr<const TextModel> model,
+      FrontOptions options = {});
   ~Front();
   Front(const Front&) = delete;
   Front& operator=(const Front&) = delete;

@@ -148,20 +148,6 @@ std::string rendered_behind(
                                  : rendered->text.substr(at + marker.size());
 }
 
-std::string rendered_call(const ChatTemplate& chat) {
-  Json call = Json::object();
-  call["id"] = "call_0";
-  call["type"] = "function";
-  call["function"]["name"] = "probe";
-  call["function"]["arguments"]["key"] = "value";
-  Json answer = probe_message("assistant", "");
-  answer["tool_calls"] = Json::array({call});
-  return rendered_behind(
-      chat,
-      Json::array({probe_message("user", "probe-question"), answer}),
-      "probe-question");
-}
-
 // The special token that the template puts behind an assistant's message.
 std::optional<int32_t> end_of_turn(
     const ChatTemplate& chat, const Tokenizer& tokenizer) {
@@ -250,7 +236,11 @@ Result<const OutputFormat*> choose_format(
   TemplateFacts facts;
   facts.source = model.codec->template_source();
   if (model.chat_template) {
-    facts.rendered_call = rendered_call(*model.chat_template);
+    facts.rendered_call = rendered_call(
+        [&](const TemplateInput& input) {
+          return model.chat_template->render(input);
+        },
+        model.history);
   }
   facts.has_token = [&](std::string_view name) {
     return model.tokenizer->token_id(name).has_value();
@@ -288,6 +278,13 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
   }
   model->codec =
       std::make_shared<ModelCodec>(model->tokenizer, model->chat_template);
+  if (model->chat_template) {
+    model->history.support = probe_template([&](const TemplateInput& input) {
+      return model->chat_template->render(input);
+    });
+    model->history.knows_developer =
+        source.find("developer") != std::string::npos;
+  }
   RAPID_TRY(model->format, choose_format(*model, options.format));
   model->reasoning = reasoning_of_template(source);
   model->end_tokens = all_end_tokens(*files, *model);

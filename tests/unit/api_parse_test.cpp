@@ -212,6 +212,35 @@ TEST(Parse, ChatArrivesWhole) {
   EXPECT_EQ(r.messages[3].tool_call_id, "c1");
 }
 
+// What a client keeps of a call that went wrong never refuses later turns.
+TEST(Parse, BrokenCallsInHistoryAreTaken) {
+  Api api;
+  api.call("POST", kChat, R"({"messages": [
+    {"role": "user", "content": "q"},
+    {"role": "assistant", "tool_calls": [
+      {"id": null, "function": {"name": "a", "arguments": "{\"cut"}},
+      {"id": 7, "function": {"name": "b", "arguments": [1, 2]}},
+      {"id": "x", "function": {"arguments": null}},
+      {"name": "c", "arguments": {"k": 1}}]},
+    {"role": "tool", "content": null},
+    {"role": "tool", "tool_call_id": 7, "content": {"ok": true}}]})");
+  ASSERT_EQ(api.backend->requests.size(), 1u);
+  const auto& messages = api.backend->requests[0].messages;
+  const auto& calls = messages[1].tool_calls;
+  ASSERT_EQ(calls.size(), 4u);
+  EXPECT_EQ(calls[0].id, "");
+  EXPECT_EQ(calls[0].arguments, "{\"cut");
+  EXPECT_EQ(calls[1].id, "7");
+  EXPECT_EQ(calls[1].arguments, "[1,2]");
+  EXPECT_EQ(calls[2].name, "");
+  EXPECT_EQ(calls[2].arguments, "");
+  EXPECT_EQ(calls[3].name, "c");
+  EXPECT_EQ(calls[3].arguments, "{\"k\":1}");
+  EXPECT_EQ(messages[2].content, "");
+  EXPECT_EQ(messages[3].content, "{\"ok\":true}");
+  EXPECT_EQ(messages[3].tool_call_id, "7");
+}
+
 TEST(Parse, PromptForms) {
   Api api;
   for (const auto& [prompt, count] :

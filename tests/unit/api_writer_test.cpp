@@ -73,6 +73,32 @@ TEST(ChatWriter, WholeReply) {
       R"({"prefill_seconds":0.5,"decode_seconds":0.25}}})");
 }
 
+TEST(ChatWriter, LoopsAreNamed) {
+  Api api;
+  Finished end;
+  api.backend->script = [&](const chat::Request&, const ChatSink& sink) {
+    sink(chat::Started{});
+    sink(Delta{0, Delta::Kind::content, "A", {}});
+    sink(end);
+    sink(chat::Done{});
+  };
+  const auto loop = [&](const char* more) {
+    const auto stream = api.call("POST", "/v1/chat/completions", ask(more));
+    const Json last = stream->events.empty()
+                          ? api.json(stream)
+                          : chunk(stream->events[stream->events.size() - 2]);
+    return dump_json(last.value("rapid_mlx", Json()).value("loop", Json()));
+  };
+  end.call_loop = chat::CallLoop{"grep", 4};
+  EXPECT_EQ(loop(""), R"({"kind":"call","name":"grep","times":4})");
+  end.token_loop = chat::TokenLoop{.period = 3, .repeats = 50, .start = 7};
+  for (const char* more : {"", R"(,"stream":true)"}) {
+    EXPECT_EQ(
+        loop(more),
+        R"({"kind":"tokens","choice":0,"period":3,"repeats":50,"start":7})");
+  }
+}
+
 TEST(ChatWriter, StreamedChunks) {
   Api api;
   api.backend->script = rich_script;

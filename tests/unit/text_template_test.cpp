@@ -65,6 +65,28 @@ TEST(TextTemplate, EqualsTheReference) {
   }
 }
 
+// Many strings that the template compares do not use up the search.
+TEST(TextTemplate, ComparedStringsKeepTheirSpans) {
+  Json messages = Json::array();
+  for (int i = 0; i < 150; ++i) {
+    const std::string id = "call/" + std::to_string(i);
+    messages.push_back({{"role", "assistant"}, {"id", id}, {"content", "c"}});
+    messages.push_back({{"role", "tool"}, {"ref", id}, {"content", "r"}});
+  }
+  messages.push_back({{"role", "user"}, {"content", "<|end|>"}});
+  auto prompt = render(
+      "{% for m in messages %}{% if m.role == 'tool' %}"
+      "{% set ns = namespace(found=false) %}"
+      "{% for n in messages %}{% if n.id == m.ref %}{% set ns.found = true %}"
+      "{% endif %}{% endfor %}"
+      "{% if not ns.found %}{{ raise_exception('no call') }}{% endif %}"
+      "{% endif %}{{ m.content }}<|end|>{% endfor %}",
+      messages);
+  ASSERT_TRUE(prompt) << prompt.error().what;
+  EXPECT_TRUE(marked(*prompt).ends_with("[c]<|end|>[r]<|end|>[<|end|>]<|end|>"))
+      << marked(*prompt);
+}
+
 TEST(TextTemplate, SpansAreTheUsersText) {
   const char* chatml =
       "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + "

@@ -38,17 +38,26 @@ fn keeps(c: char) -> bool {
     python::is_space(c) || c.is_control() || c == '"' || c == '\\'
 }
 
+/// Equal strings are one leaf with one mark: templates compare them, the id
+/// of a result with the ids of calls.
 #[derive(Default)]
 pub struct Leaves {
     pub all: Vec<Leaf>,
+    /// For each string of the data, in order, its leaf.
+    pub order: Vec<usize>,
+    known: std::collections::HashMap<String, usize>,
     next: u32,
 }
 
 impl Leaves {
-    pub fn add(&mut self, text: &str) -> usize {
-        self.all.push(Leaf { text: text.to_string(), base: self.next });
-        self.next = self.next.wrapping_add(text.chars().count() as u32);
-        self.all.len() - 1
+    pub fn add(&mut self, text: &str) {
+        let fresh = self.all.len();
+        let leaf = *self.known.entry(text.to_string()).or_insert(fresh);
+        if leaf == fresh {
+            self.all.push(Leaf { text: text.to_string(), base: self.next });
+            self.next = self.next.wrapping_add(text.chars().count() as u32);
+        }
+        self.order.push(leaf);
     }
 }
 

@@ -6,14 +6,17 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error};
 use serde_json::Value as Json;
 
-use crate::align::{self, Leaf, Leaves};
+use crate::align::{self, Leaves};
 use crate::filters::{self, Clock, RAISED};
 
 const NAME: &str = "chat";
 const FUEL: u64 = 8_000_000;
 const RECURSION: usize = 120;
-/// More renders than this to find the user's text are not worth it.
+/// More renders than this to find the user's text are not worth it; of long
+/// prompts fewer, as many as make this many characters, but some.
 const RENDERS: usize = 200;
+const RENDERED_CHARS: usize = 16_000_000;
+const FEWEST_RENDERS: usize = 16;
 
 pub struct Template {
     env: Environment<'static>,
@@ -54,7 +57,7 @@ impl Template {
         let mut search = Search {
             template: self,
             context,
-            leaves: &leaves.all,
+            leaves: &leaves,
             plain: plain.chars().collect(),
             data: Vec::new(),
             renders: 0,
@@ -139,7 +142,7 @@ fn to_value(
 struct Search<'a> {
     template: &'a Template,
     context: &'a Json,
-    leaves: &'a [Leaf],
+    leaves: &'a Leaves,
     plain: Vec<char>,
     data: Vec<bool>,
     renders: usize,
@@ -156,7 +159,7 @@ impl Search<'_> {
             self.resolve(plain, right);
             return;
         }
-        let leaf = &self.leaves[part[0]];
+        let leaf = &self.leaves.all[part[0]];
         let words: Vec<&str> = self
             .template
             .literals
@@ -180,19 +183,18 @@ impl Search<'_> {
         ascii_only: bool,
     ) -> bool {
         self.renders += 1;
-        if self.renders > RENDERS {
+        let most = RENDERED_CHARS / self.plain.len().max(1);
+        if self.renders > most.clamp(FEWEST_RENDERS, RENDERS) {
             return false;
         }
-        let mut wanted = part.iter().peekable();
-        let mut at = 0;
+        let mut order = self.leaves.order.iter();
         let marked = self.template.run(self.context, &mut |_| {
-            let index = at;
-            at += 1;
-            wanted.next_if(|&&next| next == index)?;
-            Some(self.leaves[index].marked(protect, ascii_only))
+            let leaf = *order.next()?;
+            part.binary_search(&leaf).ok()?;
+            Some(self.leaves.all[leaf].marked(protect, ascii_only))
         });
         let Ok(marked) = marked else { return false };
-        match align::compare(&self.plain, &marked, self.leaves) {
+        match align::compare(&self.plain, &marked, &self.leaves.all) {
             Some(data) => {
                 for (all, new) in self.data.iter_mut().zip(data) {
                     *all |= new;
