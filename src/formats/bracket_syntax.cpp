@@ -29,6 +29,7 @@ class BracketReader {
     const Got got = kind == ':'               ? read_json()
                     : kind == '=' && bracket_ ? read_attributes()
                                               : Got::no;
+    context_.spend(got == Got::more ? text_.size() : at_);
     if (got == Got::more) {
       return context_.end ? SyntaxRead{} : SyntaxRead::wait();
     }
@@ -54,9 +55,7 @@ class BracketReader {
       ++at_;
     }
     name_ = text_.substr(begin, at_ - begin);
-    return at_ >= text_.size() ? Got::more
-           : name_.empty()     ? Got::no
-                               : Got::yes;
+    return at_ >= text_.size() ? Got::more : name_.empty() ? Got::no : Got::yes;
   }
 
   Got take(char c) {
@@ -160,7 +159,8 @@ class BracketReader {
         out += text_[i];
       } else if (i + 1 >= text_.size()) {
         return Got::more;
-      } else if (text_[i + 1] == ']' || kBlank.find(text_[i + 1]) != kBlank.npos) {
+      } else if (
+          text_[i + 1] == ']' || kBlank.find(text_[i + 1]) != kBlank.npos) {
         at_ = i + 1;
         return Got::yes;
       } else {
@@ -183,9 +183,7 @@ class BracketReader {
 class BracketSyntax final : public CallSyntax {
  public:
   const std::vector<std::string>& openers() const override { return kOpeners; }
-  const std::vector<std::string>& closers() const override {
-    return none_;
-  }
+  const std::vector<std::string>& closers() const override { return none_; }
   std::vector<std::string> markers() const override { return {}; }
   SyntaxRead read(
       std::string_view text, const ReadContext& context) const override {

@@ -42,8 +42,7 @@ void CallMachine::add(
   }
 }
 
-void CallMachine::feed(
-    std::string_view text, std::vector<FormatEvent>& out) {
+void CallMachine::feed(std::string_view text, std::vector<FormatEvent>& out) {
   if (tools_.empty()) {
     push_text(text, out);
     return;
@@ -64,6 +63,7 @@ void CallMachine::feed(
 void CallMachine::finish(FinishCause cause, std::vector<FormatEvent>& out) {
   end_ = true;
   cut_ = cause == FinishCause::length;
+  budget_ = kWorkPerByte * fed_ + kFreeWork;
   while (!rest().empty() && step(out) == Step::again) {
   }
   if (!behind_call_ || skip_blank(rest(), 0) < rest().size()) {
@@ -98,7 +98,7 @@ CallMachine::Step CallMachine::step(std::vector<FormatEvent>& out) {
     return Step::wait;
   }
   if (lead_) {
-    blank_ = skip_blank(rest(), 0);
+    blank_ = skip_blank(rest(), blank_);
     if (blank_ == rest().size()) {
       return Step::wait;
     }
@@ -121,8 +121,13 @@ CallMachine::Step CallMachine::step(std::vector<FormatEvent>& out) {
 // Behind a call: a closing tag too many, or the comma between calls.
 Match CallMachine::stray_closer() {
   const TagMatch close = match_any(rest(), blank_, closers_, end_);
+  if (end_ && cut_closer()) {
+    begin_ = buffer_.size();
+    return Match::yes;
+  }
   if (close.match == Match::yes) {
     begin_ += blank_ + close.size;
+    blank_ = 0;
     return Match::yes;
   }
   const char c = rest()[blank_];
@@ -133,10 +138,20 @@ Match CallMachine::stray_closer() {
     }
     if (rest()[next] == '{') {
       begin_ += blank_ + 1;
+      blank_ = 0;
       return Match::yes;
     }
   }
   return close.match;
+}
+
+// The end of the input cut the closing tag.
+bool CallMachine::cut_closer() const {
+  const std::string_view text = rest().substr(blank_);
+  return text.size() >= 2 &&
+         std::ranges::any_of(closers_, [&](const std::string& tag) {
+           return tag.starts_with(text);
+         });
 }
 
 CallMachine::Step CallMachine::find_opener(std::vector<FormatEvent>& out) {
@@ -174,15 +189,15 @@ CallMachine::Step CallMachine::read_call(std::vector<FormatEvent>& out) {
   const std::string_view text = rest().substr(blank_);
   const char before = blank_ > 0 ? rest()[blank_ - 1] : before_;
   ReadContext context{tools_, end_, cut_};
+  context.budget = end_ ? &budget_ : nullptr;
   context.starts = !anything_;
   context.line_start = before == '\n' || !anything_;
-  context.word_start =
-      context.line_start || kBlank.find(before) != kBlank.npos;
+  context.word_start = context.line_start || kBlank.find(before) != kBlank.npos;
   SyntaxRead read;
   for (const Candidate& candidate : candidates_) {
     const Match match =
         match_any(text, 0, candidate.syntax->openers(), end_).match;
-    if (match == Match::no) {
+    if (match == Match::no || (end_ && budget_ == 0)) {
       continue;
     }
     if (match == Match::maybe) {
@@ -237,10 +252,17 @@ SyntaxRead CallMachine::read_garbage(std::string_view text) const {
     if (!candidate.own || closers.empty() || text[0] != '<') {
       continue;
     }
-    const TagMatch open =
-        match_any(text, 0, candidate.syntax->openers(), end_);
+    const TagMatch open = match_any(text, 0, candidate.syntax->openers(), end_);
     if (open.match != Match::yes) {
       continue;
+    }
+    const char last = text[open.size - 1];
+    const bool whole = last == '>' || last == ']' || last == '\n';
+    if (end_ && whole && skip_blank(text, open.size) == text.size()) {
+      SyntaxRead out{SyntaxRead::Kind::done, text.size(), {}};
+      out.events.push_back(
+          FormatRejected{std::string(text), "the call is cut off", true});
+      return out;
     }
     const std::string_view near = text.substr(0, kFarGarbage);
     const TagFound next =
@@ -254,9 +276,8 @@ SyntaxRead CallMachine::read_garbage(std::string_view text) const {
       }
       const size_t size = close.at + longest.size;
       SyntaxRead out{SyntaxRead::Kind::done, size, {}};
-      out.events.push_back(
-          FormatRejected{
-              std::string(text.substr(0, size)), "this is not a call", false});
+      out.events.push_back(FormatRejected{
+          std::string(text.substr(0, size)), "this is not a call", false});
       return out;
     }
     if (!end_ && next.at == text.npos && text.size() < kFarGarbage) {

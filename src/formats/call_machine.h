@@ -37,6 +37,7 @@ class CallMachine final : public FormatMachine {
   Step find_opener(std::vector<FormatEvent>& out);
   Step read_call(std::vector<FormatEvent>& out);
   Match stray_closer();
+  bool cut_closer() const;
   SyntaxRead read_garbage(std::string_view text) const;
   void add(const std::shared_ptr<const CallSyntax>& syntax, bool own);
   void emit_text(size_t count, std::vector<FormatEvent>& out);
@@ -51,7 +52,7 @@ class CallMachine final : public FormatMachine {
   bool is_first_[256] = {};           // characters that begin an opener
 
   std::string buffer_;
-  size_t begin_ = 0;  // of what no event covers yet
+  size_t begin_ = 0;   // of what no event covers yet
   size_t looked_ = 0;  // bytes behind begin_ that open nothing
   size_t blank_ = 0;   // white space at begin_ that is markup if a call follows
   bool lead_ = true;   // at the start or behind a call: look for blank_
@@ -63,6 +64,7 @@ class CallMachine final : public FormatMachine {
   char before_ = '\n';     // the last character that was
   size_t fed_ = 0;
   size_t work_ = 0;
+  size_t budget_ = 0;  // at the end of the input
 };
 
 // Every way of writing calls that any format knows, for recovery.

@@ -33,9 +33,8 @@ void push_call(
     std::string_view raw,
     std::vector<FormatEvent>& out) {
   if (const chat::Tool* tool = tools.find(name)) {
-    out.push_back(
-        FormatCall{
-            tool->name, typed_arguments(*tool, arguments, raw_arguments)});
+    out.push_back(FormatCall{
+        tool->name, typed_arguments(*tool, arguments, raw_arguments)});
   } else {
     push_text(raw, out);
   }

@@ -7,6 +7,7 @@
 // and read() are inverse: reading what was rendered gives the calls back.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,15 @@ struct ReadContext {
   bool starts = false;      // nothing but white space came before
   bool line_start = false;  // of a line
   bool word_start = false;  // behind white space
+  // Bytes that readers may still look at; at 0 all is text. So that nothing
+  // makes the work more than linear.
+  size_t* budget = nullptr;
+
+  void spend(size_t bytes) const {
+    if (budget != nullptr) {
+      *budget -= std::min(*budget, bytes);
+    }
+  }
 };
 
 struct SyntaxRead {

@@ -44,8 +44,7 @@ class ChannelMachine final : public FormatMachine {
   }
 
   size_t held() const override {
-    return buffer_.size() + answer_->held() +
-           (thought_ ? thought_->held() : 0);
+    return buffer_.size() + answer_->held() + (thought_ ? thought_->held() : 0);
   }
 
  private:
@@ -66,7 +65,7 @@ class ChannelMachine final : public FormatMachine {
 
   // The prompt wrote the beginning of a header: is this the rest of one?
   bool step_implied(bool end) {
-    const size_t begin = skip_blank(buffer_, 0);
+    const size_t begin = blank_ = skip_blank(buffer_, blank_);
     const std::string& mark = shape_.implied_header;
     switch (match_tag(buffer_, begin, mark, end)) {
       case Match::maybe:
@@ -179,6 +178,7 @@ class ChannelMachine final : public FormatMachine {
   std::vector<std::string> marks_;
   State state_ = State::body;
   Route route_ = Route::content;
+  size_t blank_ = 0;    // State::implied: white space at the front
   size_t open_ = 0;     // State::header: the size of its opening mark
   std::string buffer_;  // input that no machine has seen
 };

@@ -51,8 +51,7 @@ SyntaxPtr named_tags() {
       .opens = {"<function>"},
       .name_prefixes = {"<name>"},
       .needs_prefix = true,
-      .name_ends =
-          {"</name><arguments>", "</name>\n<arguments>", "</name>"},
+      .name_ends = {"</name><arguments>", "</name>\n<arguments>", "</name>"},
       .closes =
           {"</arguments></function>",
            "</arguments>\n</function>",
@@ -103,14 +102,14 @@ SyntaxPtr worn_tags() {
 }
 
 SyntaxPtr bare_json() {
-  static const auto syntax = std::make_shared<JsonSyntax>(JsonShape{
-      .own = Place::word, .needs_proof = true, .between = "\n"});
+  static const auto syntax = std::make_shared<JsonSyntax>(
+      JsonShape{.own = Place::word, .needs_proof = true, .between = "\n"});
   return syntax;
 }
 
 SyntaxPtr bare_list() {
-  static const auto syntax = std::make_shared<JsonSyntax>(
-      JsonShape{.list = true, .own = Place::word, .needs_proof = true});
+  static const auto syntax = std::make_shared<JsonSyntax>(JsonShape{
+      .list = true, .own = Place::word, .needs_proof = true, .usual = true});
   return syntax;
 }
 

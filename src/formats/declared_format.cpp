@@ -17,12 +17,8 @@ class DeclaredFormat final : public OutputFormat {
   std::vector<std::string_view> aliases() const override {
     return declaration_.aliases;
   }
-  std::string_view reasoning() const override {
-    return declaration_.reasoning;
-  }
-  const SyntaxList& syntaxes() const override {
-    return declaration_.syntaxes;
-  }
+  std::string_view reasoning() const override { return declaration_.reasoning; }
+  const SyntaxList& syntaxes() const override { return declaration_.syntaxes; }
 
   std::unique_ptr<FormatMachine> start(
       const FormatInput& input) const override {
@@ -70,8 +66,8 @@ bool DeclaredFormat::reads(const TemplateFacts& facts) const {
   input.tools.push_back({.name = "probe", .parameters = Json::object()});
   const ToolSet tools(input);
   const chat::ToolCall call = probe_call();
-  const std::string ours = without_blank(
-      declaration_.syntaxes[0]->render({&call, 1}, tools));
+  const std::string ours =
+      without_blank(declaration_.syntaxes[0]->render({&call, 1}, tools));
   return without_blank(facts.rendered_call).find(ours) != std::string::npos;
 }
 

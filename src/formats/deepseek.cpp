@@ -1,6 +1,6 @@
 // DeepSeek V2 and R1: V3's calls, the type at times missing.
-#include "formats/deepseek_calls.h"
 #include "formats/declared_format.h"
+#include "formats/deepseek_calls.h"
 #include "formats/registry.h"
 
 namespace rapid {

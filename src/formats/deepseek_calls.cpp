@@ -21,12 +21,9 @@ TagShape deepseek_shape() {
           {"function<｜tool▁sep｜>",
            "function<｜tool_sep｜>",
            "function<|tool▁sep|>"},
-      .name_ends =
-          {"<｜tool▁sep｜>", "<｜tool_sep｜>", "<|tool▁sep|>", "\n"},
+      .name_ends = {"<｜tool▁sep｜>", "<｜tool_sep｜>", "<|tool▁sep|>", "\n"},
       .closes = {
-          "<｜tool▁call▁end｜>",
-          "<｜tool_call_end｜>",
-          "<|tool▁call▁end|>"}};
+          "<｜tool▁call▁end｜>", "<｜tool_call_end｜>", "<|tool▁call▁end|>"}};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // DeepSeek V3: a type, a name and a fence of JSON for each call.
-#include "formats/deepseek_calls.h"
 #include "formats/declared_format.h"
+#include "formats/deepseek_calls.h"
 #include "formats/registry.h"
 
 namespace rapid {

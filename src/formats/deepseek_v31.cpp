@@ -1,6 +1,6 @@
 // DeepSeek V3.1: name and JSON, no type, no fence.
-#include "formats/deepseek_calls.h"
 #include "formats/declared_format.h"
+#include "formats/deepseek_calls.h"
 #include "formats/registry.h"
 
 namespace rapid {

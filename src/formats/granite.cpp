@@ -7,8 +7,8 @@ namespace rapid {
 namespace {
 
 SyntaxPtr one_list() {
-  static const auto syntax = std::make_shared<JsonSyntax>(JsonShape{
-      .opens = {"<|tool_call|>", "<tool_call>"}, .list = true});
+  static const auto syntax = std::make_shared<JsonSyntax>(
+      JsonShape{.opens = {"<|tool_call|>"}, .list = true});
   return syntax;
 }
 
@@ -18,7 +18,7 @@ void register_format_granite(FormatRegistry& registry) {
   registry.add(declare(
       {.name = "granite",
        .aliases = {"granite3"},
-       .syntaxes = {one_list(), bare_list()},
+       .syntaxes = {one_list(), tagged_json(), bare_list()},
        .signs = {"<|tool_call|>"},
        .rank = 6}));
 }

@@ -36,8 +36,7 @@ SyntaxPtr messages_to_tools() {
            "<|channel|>final to="},
       .name_prefixes = {"functions."},
       .name_ends = header_ends(),
-      .closes =
-          {"<|call|>", "<|end|>", "<|return|>"},
+      .closes = {"<|call|>", "<|end|>", "<|return|>"},
       .name_before = "functions."});
   return syntax;
 }

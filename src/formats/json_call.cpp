@@ -181,7 +181,7 @@ Result<std::vector<JsonCall>> parse_json_calls(
   std::vector<JsonCall> out;
   if (const auto strict = parse_json(text)) {
     RAPID_CHECK(add_calls(*strict, text, true, out));
-    return out;
+    text = {};
   }
   for (size_t at = 0; at < text.size();) {
     const std::string_view rest = text.substr(at);

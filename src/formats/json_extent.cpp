@@ -125,9 +125,8 @@ class Scan {
   // Behind a single quote: in it's, the quote closes nothing.
   bool closes_value(size_t i) const {
     const size_t next = skip_blank(text_.substr(0, i + kFar), i);
-    return next >= text_.size() ||
-           std::string_view(",:}])").find(text_[next]) !=
-               std::string_view::npos;
+    return next >= text_.size() || std::string_view(",:}])").find(
+                                       text_[next]) != std::string_view::npos;
   }
 
   std::string_view text_;
@@ -145,7 +144,7 @@ JsonExtent behind(
     std::span<const std::string> closers,
     std::span<const std::string> starts,
     bool end) {
-  JsonExtent out{true, end_of_value, end_of_value, true, true, {}};
+  JsonExtent out{true, end_of_value, end_of_value, true, true};
   if (closers.empty()) {
     return out;
   }
@@ -183,7 +182,9 @@ JsonExtent behind(
 
 }  // namespace
 
-JsonExtent json_extent(
+namespace {
+
+JsonExtent find_extent(
     std::string_view text,
     size_t begin,
     std::span<const std::string> closers,
@@ -198,10 +199,10 @@ JsonExtent json_extent(
       return behind(text, position, closers, starts, end);
     case Scan::Stop::close: {
       const TagMatch close = match_any(text, position, closers, end);
-      return {true, position, position + close.size, true, false, {}};
+      return {true, position, position + close.size, true, false};
     }
     case Scan::Stop::start:
-      return {true, position, position, false, false, {}};
+      return {true, position, position, false, false};
     case Scan::Stop::maybe:
       return {};
     case Scan::Stop::ran_out:
@@ -213,9 +214,24 @@ JsonExtent json_extent(
   // A string that never closes swallowed the rest.
   const TagFound close = find_any(text, begin, closers);
   if (close.at != text.npos) {
-    return {true, close.at, close.at + close.size, true, false, {}};
+    return {
+        true, close.at, close.at + close.size, true, false, {}, text.size()};
   }
-  return {true, text.size(), text.size(), false, false, {}};
+  return {true, text.size(), text.size(), false, false, {}, text.size()};
+}
+
+}  // namespace
+
+JsonExtent json_extent(
+    std::string_view text,
+    size_t begin,
+    std::span<const std::string> closers,
+    std::span<const std::string> starts,
+    bool end,
+    std::string_view quote) {
+  JsonExtent out = find_extent(text, begin, closers, starts, end, quote);
+  out.looked = std::max(out.looked, out.decided ? out.next : text.size());
+  return out;
 }
 
 }  // namespace rapid

@@ -11,13 +11,14 @@
 namespace rapid {
 
 struct JsonExtent {
-  bool decided = false;  // false: more text must tell
-  size_t end = 0;        // of the value's text
-  size_t next = 0;       // where to go on: behind the closing tag, if any
-  bool closed = false;   // a closing tag, or the value is complete
+  bool decided = false;   // false: more text must tell
+  size_t end = 0;         // of the value's text
+  size_t next = 0;        // where to go on: behind the closing tag, if any
+  bool closed = false;    // a closing tag, or the value is complete
   bool complete = false;  // its brackets are balanced
   // Text between the value and its closing tag that belongs to neither.
-  std::string_view junk;
+  std::string_view junk = {};
+  size_t looked = 0;  // how far one had to look for all that
 };
 
 // `text[begin]` is { or [. `closers`: tags that end the call; none = nothing

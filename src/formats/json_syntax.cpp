@@ -1,5 +1,6 @@
 #include "formats/json_syntax.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -67,8 +68,11 @@ Match looks_like_call(std::string_view text, size_t at, bool end) {
 
 // Behind the opener: white space, the opener again, a fence.
 size_t skip_lead(
-    std::string_view text, size_t at, std::span<const std::string> opens,
-    bool end, bool& maybe) {
+    std::string_view text,
+    size_t at,
+    std::span<const std::string> opens,
+    bool end,
+    bool& maybe) {
   at = skip_blank(text, at);
   const TagMatch again = match_any(text, at, opens, end);
   if (again.match == Match::yes) {
@@ -101,7 +105,16 @@ bool fits(Place place, const ReadContext& context) {
   return false;
 }
 
-JsonSyntax::JsonSyntax(JsonShape shape) : shape_(std::move(shape)) {}
+JsonSyntax::JsonSyntax(JsonShape shape) : shape_(std::move(shape)) {
+  for (const std::string& open : shape_.opens) {
+    const bool closes = std::ranges::any_of(
+        shape_.closes,
+        [&](const std::string& close) { return open.starts_with(close); });
+    if (!closes) {
+      starts_.push_back(open);
+    }
+  }
+}
 
 const std::vector<std::string>& JsonSyntax::openers() const {
   return shape_.opens.empty() ? kBareOpeners : shape_.opens;
@@ -135,11 +148,13 @@ SyntaxRead JsonSyntax::read(
     if (call != Match::yes) {
       return call == Match::maybe ? SyntaxRead::wait() : SyntaxRead{};
     }
-  } else if (begin >= text.size() || (text[begin] != '{' && text[begin] != '[')) {
+  } else if (
+      begin >= text.size() || (text[begin] != '{' && text[begin] != '[')) {
     return {};
   }
   const JsonExtent extent =
-      json_extent(text, begin, shape_.closes, shape_.opens, context.end);
+      json_extent(text, begin, shape_.closes, starts_, context.end);
+  context.spend(extent.looked - begin);
   return extent.decided ? take(text, begin, extent, context)
                         : SyntaxRead::wait();
 }
@@ -160,13 +175,16 @@ SyntaxRead JsonSyntax::take(
   auto calls = parse_json_calls(body, cut ? Ending::cut : Ending::real);
   std::string_view junk;
   if (!calls && !extent.junk.empty()) {
-    calls = parse_json_calls(
-        text.substr(begin, extent.end - begin), Ending::real);
-    junk = extent.junk;
+    auto first =
+        parse_json_calls(text.substr(begin, extent.end - begin), Ending::real);
+    if (first && first->back().has_arguments) {
+      calls = std::move(first);
+      junk = extent.junk;
+    }
   }
   const bool unclosed = context.end && !extent.closed;
   if (!calls) {
-    if (!context.own || (shape_.needs_proof && !unclosed)) {
+    if (!context.own || (shape_.needs_proof && !(unclosed && shape_.usual))) {
       return {};
     }
     out.events.push_back(

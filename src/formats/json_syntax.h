@@ -31,6 +31,8 @@ struct JsonShape {
   // Proof that it is meant as a call: the key of the arguments must be there
   // and the tool declared; else it is text. So for what is no special token.
   bool needs_proof = false;
+  // Even so what was cut off is no answer: the model writes calls like that.
+  bool usual = false;
   // For rendering.
   std::string lead, tail, between;
   std::string arguments_key = "arguments";
@@ -60,6 +62,7 @@ class JsonSyntax final : public CallSyntax {
       const ReadContext& context) const;
 
   JsonShape shape_;
+  std::vector<std::string> starts_;  // openers that are no closing tags
 };
 
 }  // namespace rapid

@@ -1,8 +1,8 @@
 // LFM2: [read(path="/a"), add(a=1)], also JSON, between its tags or bare.
 #include "formats/bracket_syntax.h"
 #include "formats/common_syntaxes.h"
-#include "formats/python_syntax.h"
 #include "formats/declared_format.h"
+#include "formats/python_syntax.h"
 #include "formats/registry.h"
 
 namespace rapid {

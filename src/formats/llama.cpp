@@ -11,6 +11,7 @@ SyntaxPtr bare_parameters() {
   static const auto syntax = std::make_shared<JsonSyntax>(JsonShape{
       .own = Place::word,
       .needs_proof = true,
+      .usual = true,
       .between = "\n",
       .arguments_key = "parameters"});
   return syntax;

@@ -50,14 +50,13 @@ void write_python(const Json& value, std::string& out) {
 bool is_keyword(const std::string& key) {
   return !key.empty() && !(key[0] >= '0' && key[0] <= '9') &&
          key.find_first_not_of(
-             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
-             key.npos;
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+             "_") == key.npos;
 }
 
 }  // namespace
 
-std::string python_call_text(
-    const std::string& name, const Json& arguments) {
+std::string python_call_text(const std::string& name, const Json& arguments) {
   std::string out = name + "(";
   bool first = true;
   for (const auto& [key, value] : arguments.items()) {
@@ -111,19 +110,21 @@ SyntaxRead PythonSyntax::read(
   }
   if (!bare) {
     const size_t behind = closed ? skip_blank(text, end) : begin;
-    const TagMatch close =
-        match_any(text, behind, shape_.closes, context.end);
+    const TagMatch close = match_any(text, behind, shape_.closes, context.end);
     const TagFound found = find_any(text, behind, shape_.closes);
     if (closed && close.match == Match::yes) {
       next = behind + close.size;
     } else if (closed && close.match == Match::maybe) {
       return SyntaxRead::wait();
-    } else if (!closed && found.at != text.npos && (context.end || text[begin] != '[')) {
+    } else if (
+        !closed && found.at != text.npos &&
+        (context.end || text[begin] != '[')) {
       end = found.at;
       next = found.at + found.size;
       closed = true;
     }
   }
+  context.spend(closed ? next : text.size());
   if (!closed && !context.end) {
     return SyntaxRead::wait();
   }
@@ -135,9 +136,8 @@ SyntaxRead PythonSyntax::read(
     if (!context.own || (bare && closed)) {
       return {};
     }
-    out.events.push_back(
-        FormatRejected{
-            raw, calls ? "the call is cut off" : calls.error().what, !closed});
+    out.events.push_back(FormatRejected{
+        raw, calls ? "the call is cut off" : calls.error().what, !closed});
     return out;
   }
   bool declared = false;
@@ -150,8 +150,7 @@ SyntaxRead PythonSyntax::read(
   }
   size_t at = begin;
   for (const PythonCall& one : *calls) {
-    const std::string_view piece =
-        text.substr(at, begin + one.consumed - at);
+    const std::string_view piece = text.substr(at, begin + one.consumed - at);
     push_call(
         context.tools,
         one.name,

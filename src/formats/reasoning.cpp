@@ -151,8 +151,7 @@ class ReasoningMachine final : public FormatMachine {
   }
 
   bool step_start(bool end) {
-    const size_t begin =
-        std::min(buffer_.find_first_not_of(kBlank), buffer_.size());
+    const size_t begin = blank_ = skip_blank(buffer_, blank_);
     const std::string_view rest = std::string_view(buffer_).substr(begin);
     if (rest.starts_with(style_.open)) {
       buffer_.erase(0, begin + style_.open.size());
@@ -230,6 +229,7 @@ class ReasoningMachine final : public FormatMachine {
   std::unique_ptr<FormatMachine> thought_;
   State state_ = State::start;
   bool implicit_ = false;
+  size_t blank_ = 0;    // State::start: white space at the front
   std::string buffer_;  // input that no machine has seen
 };
 
@@ -244,7 +244,7 @@ const std::vector<ReasoningStyle>& reasoning_styles() {
        {},
        "<think>",
        "</think>",
-       true,
+       false,
        {"<｜DSML｜tool_calls>", "<｜DSML｜function_calls>"}},
       {"vibethinker", {}, "<think>", "</think>"},
       {"glm4", {}, "<think>", "</think>"},
@@ -254,16 +254,26 @@ const std::vector<ReasoningStyle>& reasoning_styles() {
       {"north", {}, "<|START_THINKING|>", "<|END_THINKING|>", true},
       {"hy_v3", {"hy3"}, "<think:opensource>", "</think:opensource>"},
       {"ui_tars", {}, "Thought:", "", false, {"Action:", "\n\n"}},
-      {.name = "harmony", .aliases = {"gpt_oss", "gpt-oss"},
-       .open = "<|channel|>analysis<|message|>", .close = "<|end|>",
+      {.name = "harmony",
+       .aliases = {"gpt_oss", "gpt-oss"},
+       .open = "<|channel|>analysis<|message|>",
+       .close = "<|end|>",
        .channels = &harmony_channels()},
-      {.name = "gemma4", .aliases = {"gemma_4"},
-       .open = "<|channel>thought", .close = "<channel|>",
+      {.name = "gemma4",
+       .aliases = {"gemma_4"},
+       .open = "<|channel>thought",
+       .close = "<channel|>",
        .channels = &gemma_channels()},
-      {.name = "muse", .aliases = {}, .open = "to=self<|message|>",
-       .close = "<|eom|>", .channels = &muse_channels()},
-      {.name = "functionary", .aliases = {}, .open = "<|recipient|>",
-       .close = "<|stop|>", .channels = &functionary_channels()}};
+      {.name = "muse",
+       .aliases = {},
+       .open = "to=self<|message|>",
+       .close = "<|eom|>",
+       .channels = &muse_channels()},
+      {.name = "functionary",
+       .aliases = {},
+       .open = "<|recipient|>",
+       .close = "<|stop|>",
+       .channels = &functionary_channels()}};
   return styles;
 }
 
@@ -331,6 +341,7 @@ std::vector<std::string> kept_tokens(
     out.emplace_back(reasoning->open);
     out.emplace_back(reasoning->close);
   }
+  std::erase(out, "");
   return out;
 }
 

@@ -79,9 +79,8 @@ class TagReader {
     }
     SyntaxRead out{SyntaxRead::Kind::done, bad_end_, std::move(events_)};
     const size_t begin = has_call(out.events) ? call_begin_ : 0;
-    out.events.push_back(
-        FormatRejected{
-            std::string(text_.substr(begin, bad_end_ - begin)), why_, cut_});
+    out.events.push_back(FormatRejected{
+        std::string(text_.substr(begin, bad_end_ - begin)), why_, cut_});
     return out;
   }
 
@@ -99,8 +98,7 @@ class TagReader {
     if (close.at == text_.npos && stop.at == text_.npos) {
       return end() ? bad(std::move(why), text_.size(), true) : Got::more;
     }
-    const TagMatch longest =
-        match_any(text_, close.at, shape_.closes, end());
+    const TagMatch longest = match_any(text_, close.at, shape_.closes, end());
     if (close.at < stop.at && longest.match == Match::maybe) {
       return Got::more;
     }
@@ -224,8 +222,7 @@ class TagReader {
 
   Got read_name() {
     at_ = skip_blank(text_, at_);
-    const TagMatch prefix =
-        match_any(text_, at_, shape_.name_prefixes, end());
+    const TagMatch prefix = match_any(text_, at_, shape_.name_prefixes, end());
     if (prefix.match == Match::maybe) {
       return Got::more;
     }
@@ -294,8 +291,8 @@ class TagReader {
 
   Got read_json() {
     const JsonExtent extent =
-        json_extent(
-        text_, at_, shape_.closes, starts_, end(), shape_.quote);
+        json_extent(text_, at_, shape_.closes, starts_, end(), shape_.quote);
+    context_.spend(extent.looked - at_);
     if (!extent.decided) {
       return Got::more;
     }
@@ -305,8 +302,7 @@ class TagReader {
         cut ? Ending::cut : Ending::real,
         shape_.quote);
     if (!arguments) {
-      return bad(
-          arguments.error().what, extent.next, end() && !extent.closed);
+      return bad(arguments.error().what, extent.next, end() && !extent.closed);
     }
     at_ = extent.next;
     take(arguments->value, arguments->raw);
@@ -427,11 +423,9 @@ class TagReader {
     const ParameterShape& params = shape_.params;
     const size_t key_end = text_.find(params.key_end, key_begin);
     if (key_end == text_.npos) {
-      return end() ? bad("the call is cut off", text_.size(), true)
-                   : Got::more;
+      return end() ? bad("the call is cut off", text_.size(), true) : Got::more;
     }
-    std::string key(
-        trim_blank(text_.substr(key_begin, key_end - key_begin)));
+    std::string key(trim_blank(text_.substr(key_begin, key_end - key_begin)));
     size_t begin = key_end + params.key_end.size();
     std::string_view attributes;
     if (params.key_end == "\"") {
@@ -453,6 +447,7 @@ class TagReader {
     }
     const ValueEnd value = find_value_end(
         text_, begin, seen, {shape_, openers_, tool_, in_section_, end()});
+    context_.spend((value.looked_on ? text_.size() : value.next) - begin);
     if (value.kind == ValueEnd::Kind::more) {
       return Got::more;
     }
@@ -493,7 +488,8 @@ class TagReader {
 };
 
 // Bare keys, and strings in marks: {path:<|"|>/a<|"|>,n:3}.
-void write_literal(const Json& value, const std::string& quote, std::string& out) {
+void write_literal(
+    const Json& value, const std::string& quote, std::string& out) {
   if (value.is_string()) {
     const auto& text = value.get_ref<const std::string&>();
     const bool plain = text.find(quote) == text.npos;
@@ -510,8 +506,7 @@ void write_literal(const Json& value, const std::string& quote, std::string& out
     out += first ? "" : ",";
     first = false;
     if (value.is_object()) {
-      const bool bare =
-          !key.empty() && std::ranges::all_of(key, is_name_char);
+      const bool bare = !key.empty() && std::ranges::all_of(key, is_name_char);
       out += (bare ? key : quoted_json(key)) + ":";
     }
     write_literal(item, quote, out);
@@ -534,8 +529,7 @@ std::string arguments_text(const TagShape& shape, const std::string& json) {
 TagSyntax::TagSyntax(TagShape shape) : shape_(std::move(shape)) {
   openers_ = shape_.section_opens;
   if (!shape_.needs_section) {
-    openers_.insert(
-        openers_.end(), shape_.opens.begin(), shape_.opens.end());
+    openers_.insert(openers_.end(), shape_.opens.begin(), shape_.opens.end());
   }
   closers_ = shape_.section_closes;
   closers_.insert(closers_.end(), shape_.closes.begin(), shape_.closes.end());

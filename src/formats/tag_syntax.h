@@ -33,7 +33,7 @@ enum class ValueText {
 };
 
 struct ParameterShape {
-  std::string open;        // "": the arguments are one JSON object
+  std::string open;  // "": the arguments are one JSON object
   // Behind the key; a quote: the key is an attribute, others may follow.
   std::string key_end;
   std::string value_open;  // a tag of its own for the value, or ""
@@ -60,7 +60,7 @@ struct TagShape {
   Place own = Place::anywhere;
   Place foreign = Place::anywhere;
   // For rendering.
-  std::string lead, between, tail;     // within the section
+  std::string lead, between, tail;  // within the section
   std::string name_before, json_open, json_close;
   std::string render_name_end;  // "": the first of name_ends
   std::string params_lead, params_between;
@@ -72,12 +72,8 @@ class TagSyntax final : public CallSyntax {
  public:
   explicit TagSyntax(TagShape shape);
 
-  const std::vector<std::string>& openers() const override {
-    return openers_;
-  }
-  const std::vector<std::string>& closers() const override {
-    return closers_;
-  }
+  const std::vector<std::string>& openers() const override { return openers_; }
+  const std::vector<std::string>& closers() const override { return closers_; }
   std::vector<std::string> markers() const override;
   SyntaxRead read(
       std::string_view text, const ReadContext& context) const override;

@@ -14,7 +14,8 @@ constexpr std::string_view kCdata = "<![CDATA[";
 constexpr std::string_view kCdataEnd = "]]>";
 constexpr std::string_view kZeroWidth = "\u200b";
 
-void replace_all(std::string& text, std::string_view what, std::string_view by) {
+void replace_all(
+    std::string& text, std::string_view what, std::string_view by) {
   for (size_t at = 0; (at = text.find(what, at)) != text.npos;
        at += by.size()) {
     text.replace(at, what.size(), by);
@@ -125,7 +126,8 @@ std::string marked(std::string_view text, std::string_view tag, bool write) {
 // The part of the parameter's tag that all tags of the family share.
 std::string_view family_tag(const TagShape& shape) {
   const std::string_view open = shape.params.open;
-  return open.substr(0, open.rfind("\uff5c") + std::string_view("\uff5c").size());
+  return open.substr(
+      0, open.rfind("\uff5c") + std::string_view("\uff5c").size());
 }
 
 std::string value_text(

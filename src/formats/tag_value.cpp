@@ -77,7 +77,9 @@ class ValueFinder {
       last_closer_ = closer;
       at = closer + 1;
     }
-    return borders_.end ? recovered() : ValueEnd{};
+    ValueEnd out = borders_.end ? recovered() : ValueEnd{};
+    out.looked_on = true;
+    return out;
   }
 
  private:
@@ -87,7 +89,8 @@ class ValueFinder {
   const ParameterShape& params() const { return borders_.shape.params; }
 
   ValueEnd found(size_t closer) const {
-    return {ValueEnd::Kind::found, closer, closer + params().close.size()};
+    return {
+        ValueEnd::Kind::found, closer, closer + params().close.size(), false};
   }
 
   // A value that is one JSON string: tags inside of it are data.
@@ -137,7 +140,8 @@ class ValueFinder {
     if (!key) {
       return borders_.end ? std::nullopt : std::optional(ValueEnd{});
     }
-    const bool known = borders_.tool != nullptr && !open_schema(borders_.tool) &&
+    const bool known = borders_.tool != nullptr &&
+                       !open_schema(borders_.tool) &&
                        declares(borders_.tool, *key);
     const char before = at > begin_ ? text_[at - 1] : '\n';
     if (!known || seen_.contains(*key) || (before != '\n' && before != '>')) {
@@ -146,7 +150,7 @@ class ValueFinder {
     if (last_closer_ != kNone) {
       return found(last_closer_);
     }
-    return ValueEnd{ValueEnd::Kind::found, at, at};
+    return ValueEnd{ValueEnd::Kind::found, at, at, false};
   }
 
   Follow maybe_or(Follow otherwise) const {
@@ -248,9 +252,9 @@ class ValueFinder {
       return found(closer);
     }
     if (stop != kNone) {
-      return {ValueEnd::Kind::found, stop, stop};
+      return {ValueEnd::Kind::found, stop, stop, false};
     }
-    return {ValueEnd::Kind::cut, text_.size(), text_.size()};
+    return {ValueEnd::Kind::cut, text_.size(), text_.size(), false};
   }
 
   std::string_view text_;

@@ -23,8 +23,9 @@ struct ValueBorders {
 struct ValueEnd {
   enum class Kind { more, found, cut };
   Kind kind = Kind::more;
-  size_t end = 0;   // of the value
-  size_t next = 0;  // behind its closing tag
+  size_t end = 0;          // of the value
+  size_t next = 0;         // behind its closing tag
+  bool looked_on = false;  // all of the text was looked at
 };
 
 // `seen`: keys that came before; a sibling that comes again is data.

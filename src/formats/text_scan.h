@@ -30,8 +30,8 @@ inline std::string_view trim_blank(std::string_view text) {
 // the tag may still come.
 enum class Match { no, maybe, yes };
 
-inline Match
-match_tag(std::string_view text, size_t at, std::string_view tag, bool end) {
+inline Match match_tag(
+    std::string_view text, size_t at, std::string_view tag, bool end) {
   const std::string_view rest = text.substr(std::min(at, text.size()));
   if (rest.starts_with(tag)) {
     return Match::yes;

@@ -22,10 +22,23 @@ namespace {
 
 constexpr std::string_view kTool = "computer";
 constexpr std::array<std::string_view, 17> kVerbs = {
-    "click",        "left_single", "left_double", "right_single", "drag",
-    "hotkey",       "type",        "scroll",      "wait",         "finished",
-    "call_user",    "long_press",  "open_app",    "press_home",   "press_back",
-    "press",        "hover"};
+    "click",
+    "left_single",
+    "left_double",
+    "right_single",
+    "drag",
+    "hotkey",
+    "type",
+    "scroll",
+    "wait",
+    "finished",
+    "call_user",
+    "long_press",
+    "open_app",
+    "press_home",
+    "press_back",
+    "press",
+    "hover"};
 
 const std::vector<std::string> kOpeners = {"Action:"};
 const std::vector<std::string> kClosers = {")"};
@@ -35,7 +48,8 @@ Json point_of(const std::string& text) {
   constexpr std::string_view number = "0123456789.-";
   std::vector<Json> numbers;
   for (size_t at = 0; (at = text.find_first_of(number, at)) != text.npos;) {
-    const size_t end = std::min(text.find_first_not_of(number, at), text.size());
+    const size_t end =
+        std::min(text.find_first_not_of(number, at), text.size());
     const auto value = parse_json(text.substr(at, end - at));
     if (!value || !value->is_number()) {
       return text;
@@ -51,8 +65,8 @@ Json action_arguments(const PythonCall& call) {
   Members members(out);
   members.set("action", call.name);
   for (const auto& [key, value] : call.arguments.items()) {
-    const bool point = key.find("point") != key.npos ||
-                       key.find("box") != key.npos;
+    const bool point =
+        key.find("point") != key.npos || key.find("box") != key.npos;
     members.set(
         key,
         point && value.is_string() ? point_of(value.get<std::string>())
@@ -84,14 +98,14 @@ class ActionSyntax final : public CallSyntax {
         break;
       }
       const auto calls = parse_python_calls(text.substr(begin));
+      context.spend(calls ? calls->front().consumed : text.size());
       if (!context.end && (!calls || !calls->front().complete)) {
         return SyntaxRead::wait();
       }
       if (!calls || !calls->front().complete) {
         if (out.events.empty() && context.own) {
-          out.events.push_back(
-              FormatRejected{
-                  std::string(text), "the action is cut off or broken", true});
+          out.events.push_back(FormatRejected{
+              std::string(text), "the action is cut off or broken", true});
           out.consumed = text.size();
         }
         break;

@@ -27,7 +27,11 @@ TEST(FormatRegistry, ChoosesByTemplate) {
   EXPECT_EQ(all.choose({}).name(), "plain");
   EXPECT_EQ(all.choose({.source = "x <tool_call> y"}).name(), "hermes");
   EXPECT_EQ(
-      all.choose({.rendered_call = "<tool_call>\n{\"name\""}).name(), "hermes");
+      all.choose({.rendered_call = "<tool_call>\n{\"name\": \"probe\", "
+                                   "\"arguments\": {\"key\": \"value\"}}\n"
+                                   "</tool_call>"})
+          .name(),
+      "hermes");
 }
 
 TEST(TagScanner, PartialTag) {
