@@ -1,7 +1,9 @@
 // One thread that runs tasks in order; it starts with the first one. Tasks
-// must not throw. The destructor waits for what was pushed.
+// must not throw. The destructor waits for the one that runs and drops the
+// others.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -17,6 +19,7 @@ class TaskThread {
   TaskThread(const TaskThread&) = delete;
   TaskThread& operator=(const TaskThread&) = delete;
   ~TaskThread() {
+    stop_ = true;
     tasks_.close();
     if (thread_.joinable()) {
       thread_.join();
@@ -28,7 +31,9 @@ class TaskThread {
     std::call_once(started_, [this] {
       thread_ = std::thread([this] {
         while (auto next = tasks_.pop()) {
-          (*next)();
+          if (!stop_) {
+            (*next)();
+          }
         }
       });
     });
@@ -36,6 +41,7 @@ class TaskThread {
   }
 
  private:
+  std::atomic<bool> stop_ = false;
   Queue<std::function<void()>> tasks_;
   std::once_flag started_;
   std::thread thread_;

@@ -13,6 +13,9 @@ use crate::grammar_limits::{boxed_in_time, check_source, Kind};
 use crate::grammar_schema::{options, relax};
 use crate::tokenizer::{Tokenizer, MARKUP, SPECIAL};
 
+/// Characters of a message.
+const MESSAGE: usize = 500;
+
 pub struct Vocabulary {
     pub factory: ParserFactory,
     markers: Vec<bool>,
@@ -133,7 +136,12 @@ pub fn plain(message: &str) -> String {
         .iter()
         .filter_map(|mark| message.find(mark))
         .min();
-    message[..end.unwrap_or(message.len())].trim().to_string()
+    let message = message[..end.unwrap_or(message.len())].trim();
+    // Some quote the line at fault, which may be all of the grammar.
+    match message.char_indices().nth(MESSAGE) {
+        Some((cut, _)) => format!("{}...", &message[..cut]),
+        None => message.to_string(),
+    }
 }
 
 fn compile_with(
@@ -216,6 +224,13 @@ impl Grammar {
         State { matcher: self.matcher.deep_clone() }
     }
 }
+
+// What the header promises to C++, which does not ask the compiler.
+const fn shared<T: Send + Sync>() {}
+const fn sent<T: Send>() {}
+const _: () = shared::<Vocabulary>();
+const _: () = shared::<Grammar>();
+const _: () = sent::<State>();
 
 /// Clones share the lexer's caches behind a lock, no more.
 #[derive(Clone)]

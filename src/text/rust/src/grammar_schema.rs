@@ -1,4 +1,5 @@
 //! A JSON Schema with what the compiler lacks taken out, place by place.
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Map, Value};
@@ -265,6 +266,26 @@ fn without(schema: &Value, dropped: &[Doubt]) -> Value {
     copy
 }
 
+/// What a string of its own shows to be at fault. A schema may have hundreds.
+fn drop_alone(schema: &mut Value, check: Check, relaxed: &mut Vec<String>) {
+    let mut known: HashMap<String, bool> = HashMap::new();
+    walk(schema, &mut Vec::new(), &mut |object, path| {
+        for key in ["format", "pattern"] {
+            let Some(value @ Value::String(_)) = object.get(key) else {
+                continue;
+            };
+            let alone = json!({"type": "string", key: value});
+            let good = known
+                .entry(alone.to_string())
+                .or_insert_with(|| check(&alone).is_ok());
+            if !*good {
+                relaxed.push(describe(path, key));
+                object.shift_remove(key);
+            }
+        }
+    });
+}
+
 type Check<'a> = &'a dyn Fn(&Value) -> Result<(), String>;
 
 struct Search<'a> {
@@ -305,11 +326,17 @@ pub fn relax(
     drop_lacking(&mut schema, &mut relaxed);
     plain_refs(&mut schema);
     schema["x-guidance"] = options();
+    relaxed.sort();
     let Err(message) = check(&schema) else {
         return Ok((schema, relaxed));
     };
     if message.contains("Unsatisfiable") {
         return Err(message);
+    }
+    drop_alone(&mut schema, check, &mut relaxed);
+    relaxed.sort();
+    if check(&schema).is_ok() {
+        return Ok((schema, relaxed));
     }
     let all = doubts(&schema);
     if all.is_empty() || check(&without(&schema, &all)).is_err() {
@@ -324,5 +351,6 @@ pub fn relax(
     search.restore(&all);
     let dropped = search.dropped;
     relaxed.extend(dropped.iter().map(|(path, key)| describe(path, key)));
+    relaxed.sort();
     Ok((without(&schema, &dropped), relaxed))
 }
