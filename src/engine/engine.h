@@ -21,6 +21,7 @@
 
 #include "base/result.h"
 #include "sampling/sampler.h"
+#include "text/grammar.h"
 
 namespace rapid {
 
@@ -33,7 +34,12 @@ struct GenerateRequest {
   // choices end there (length). False: such a request is refused.
   bool may_shorten = false;
   std::vector<int32_t> end_tokens;  // sampling one of these ends a choice
-  std::string grammar;              // "" = none; else unsupported for now
+  // The output fits it; a choice ends where nothing more may follow. A
+  // grammar that cannot be compiled fails the request before any token.
+  std::optional<GrammarSource> grammar;
+  // The grammar starts behind these sampled tokens (the close of reasoning):
+  // until then all is free but an end. Empty = from the first token.
+  std::vector<int32_t> grammar_after;
   // With this many alternatives (0..20); none = no logprobs.
   std::optional<int> logprobs;
   std::optional<int> prompt_logprobs;
@@ -52,6 +58,8 @@ struct EnginePrefilled {
   int cached_tokens = 0;
   double seconds = 0;
   std::vector<EngineLogprob> logprobs;  // one per prompt token if asked for
+  // "place: keyword": what the grammar's schema lost (GrammarReport).
+  std::vector<std::string> grammar_relaxed;
 };
 struct EngineProgress {
   int done = 0;  // prompt tokens in state, cached ones included
@@ -67,8 +75,7 @@ struct EngineChoiceEnd {
   enum class Reason { end_token, length, cancelled };
   int choice = 0;
   Reason reason = Reason::end_token;
-  // The end token is not sent as an EngineToken, but its logprob is wanted
-  // by nobody and its id by tests.
+  // Not sent as an EngineToken. -1 where a grammar ended without one.
   int32_t end_token = -1;
 };
 struct EngineDone {

@@ -201,7 +201,7 @@ struct Front::Impl {
     if (choice.finished()) {
       return;
     }
-    if (event.reason == Reason::end_token) {
+    if (event.end_token >= 0) {  // a grammar ends without one
       choice.count_end_token();
     }
     choice.end(

@@ -65,6 +65,9 @@ class MlxEngine final : public Engine {
         ticketed->sink(EngineFailed{error});
       });
     } else {
+      if (ticketed->request.grammar) {
+        ticketed->grammar = grammars_->compile(*ticketed->request.grammar);
+      }
       open_[id] = ticketed;
       waiting_.push_back(std::move(ticketed));
     }
@@ -137,6 +140,7 @@ class MlxEngine final : public Engine {
   std::deque<std::shared_ptr<Ticketed>> waiting_;
   std::map<RequestId, std::shared_ptr<Ticketed>> open_;
   std::deque<std::function<void()>> control_;
+  std::unique_ptr<GrammarCompiler> grammars_;
   EngineStats stats_;
   double last_progress_ = now_seconds();
 
@@ -144,6 +148,7 @@ class MlxEngine final : public Engine {
   std::unique_ptr<Model> model_;
   StateCost cost_;
   Sequence session_;
+  TaskThread masks_;  // outlives job_, which waits for its masks
   std::unique_ptr<Job> job_;
   std::shared_ptr<Ticketed> current_;
   double prefill_rate_ = 0;  // tokens per second, 0 = not known yet
@@ -163,19 +168,17 @@ Status MlxEngine::check(const GenerateRequest& request) const {
         ErrorCode::invalid_argument,
         "choices must be at least 1 and max_tokens at least 0"};
   }
-  for (const int32_t id : request.prompt) {
-    if (id < 0 || id >= info_.vocabulary) {
-      return Error{
-          ErrorCode::invalid_argument,
-          fmt::format(
-              "token id {} is outside of the vocabulary of {}",
-              id,
-              info_.vocabulary)};
+  for (const auto* ids : {&request.prompt, &request.grammar_after}) {
+    for (const int32_t id : *ids) {
+      if (id < 0 || id >= info_.vocabulary) {
+        return Error{
+            ErrorCode::invalid_argument,
+            fmt::format(
+                "token id {} is outside of the vocabulary of {}",
+                id,
+                info_.vocabulary)};
+      }
     }
-  }
-  if (!request.grammar.empty()) {
-    return Error{
-        ErrorCode::unsupported, "this engine does not do grammars yet"};
   }
   if (length + (request.max_tokens > 0 ? 1 : 0) > info_.context_length) {
     return Error{
@@ -280,6 +283,8 @@ Status MlxEngine::load() {
   info_.parameters = model.parameters;
   info_.weight_bytes = model.weight_bytes;
   info_.load_seconds = now_seconds() - begin;
+  grammars_ = std::make_unique<GrammarCompiler>(
+      std::move(setup_.grammar_words), model.vocabulary);
   return {};
 }
 
@@ -356,7 +361,7 @@ void MlxEngine::next_job() {
     return;
   }
   job_ = std::make_unique<Job>(
-      current_, session_, *model_, setup_.states, *planned);
+      current_, session_, *model_, setup_.states, *planned, masks_);
   decode_forward_ = decode_overhead_ = 0;
   decode_steps_ = 0;
   std::lock_guard lock(mutex_);

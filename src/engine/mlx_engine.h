@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "engine/engine.h"
+#include "engine/grammar_compiler.h"
 #include "models/model.h"
 
 namespace rapid {
@@ -25,7 +26,8 @@ struct EngineSetup {
   int threads = 1;
   int context = 0;  // 0 = the model's
   int prefill_chunk = 512;
-  uint64_t state_budget = 0;  // bytes for all states; 0 = no limit
+  uint64_t state_budget = 0;        // bytes for all states; 0 = no limit
+  GrammarWordsMaker grammar_words;  // none = no grammars
 };
 
 // Blocks until the model is loaded.

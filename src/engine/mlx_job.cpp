@@ -10,6 +10,8 @@ namespace {
 
 // Rows of prompt logits held at a time: 64 x 262144 floats are 64 MiB.
 constexpr int kScoredRows = 64;
+// The prompt's last chunk waits for the grammar; cancels are seen as often.
+constexpr auto kGrammarWait = std::chrono::milliseconds(20);
 
 }  // namespace
 
@@ -38,9 +40,11 @@ Job::Job(
     Sequence& session,
     const Model& model,
     const StateOptions& states,
-    const JobLimits& limits)
+    const JobLimits& limits,
+    TaskThread& masks)
     : ticketed_(std::move(ticketed)),
       limits_(limits),
+      masks_(masks),
       open_(request().choices),
       started_(now_seconds()) {
   // Prompt logprobs need the logits of every position, so nothing cached
@@ -77,6 +81,27 @@ void Job::honour_cancels() {
   }
 }
 
+// False while it is being compiled, or when it failed and the job with it.
+bool Job::grammar_ready(std::chrono::milliseconds wait) {
+  if (!request().grammar || grammar_) {
+    return true;
+  }
+  const GrammarFuture& future = ticketed_->grammar;
+  if (future.wait_for(wait) != std::future_status::ready) {
+    return false;
+  }
+  const Result<CompiledGrammar>& compiled = future.get();
+  if (!compiled) {
+    fail(compiled.error());
+    return false;
+  }
+  grammar_relaxed_ = compiled->relaxed;
+  grammar_ = std::make_unique<ChoiceGrammar>(
+      compiled->grammar, request().grammar_after, request().end_tokens, masks_);
+  grammar_->prepare();
+  return true;
+}
+
 void Job::plan(int prefill_chunk, std::vector<SequenceInput>& batch) {
   rows_ = 0;
   step_tokens_ = 0;
@@ -92,6 +117,11 @@ void Job::plan(int prefill_chunk, std::vector<SequenceInput>& batch) {
         scored ? std::min(prefill_chunk, kScoredRows) : prefill_chunk;
     const size_t count = std::min(most, prompt().size() - prefilled_);
     const bool last = prefilled_ + count == prompt().size();
+    const bool ready =
+        grammar_ready(last ? kGrammarWait : std::chrono::milliseconds(0));
+    if (done_ || (last && !ready)) {
+      return;
+    }
     batch.push_back(
         {std::span(prompt()).subspan(prefilled_, count),
          &root_->states,
@@ -121,7 +151,20 @@ void Job::accept(std::span<float> rows, int vocabulary) {
   for (size_t i = 0; i < planned_.size(); ++i) {
     Branch& branch = branches_[planned_[i]];
     branch.sequence->tokens.push_back(branch.next);
-    sample(planned_[i], rows.subspan(i * vocabulary, vocabulary));
+    // Behind a failure the others keep their tokens, as the states did.
+    if (!done_) {
+      sample(planned_[i], rows.subspan(i * vocabulary, vocabulary));
+    }
+  }
+  prepare_masks();
+}
+
+// Not before all choices took their tokens: clones share caches under a lock.
+void Job::prepare_masks() {
+  for (Branch& branch : branches_) {
+    if (branch.open && branch.grammar && !done_) {
+      branch.grammar->prepare();
+    }
   }
 }
 
@@ -140,7 +183,11 @@ void Job::accept_prefill(std::span<float> rows, int vocabulary) {
     return;
   }
   prefill_seconds_ = now_seconds() - started_;
-  send(EnginePrefilled{cached_, prefill_seconds_, std::move(prompt_logprobs_)});
+  send(EnginePrefilled{
+      cached_,
+      prefill_seconds_,
+      std::move(prompt_logprobs_),
+      std::move(grammar_relaxed_)});
   branch_out(rows.last(vocabulary));
 }
 
@@ -166,7 +213,8 @@ void Job::branch_out(std::span<float> row) {
     Branch branch{
         .sequence = root_,
         .own = nullptr,
-        .sampler = Sampler(request().sampling, c, prompt())};
+        .sampler = Sampler(request().sampling, c, prompt()),
+        .grammar = grammar_ ? grammar_->clone() : nullptr};
     if (c > 0 && limits_.max_tokens > 1) {
       branch.own = std::make_unique<Sequence>(root_->fork());
       branch.sequence = branch.own.get();
@@ -184,6 +232,7 @@ void Job::branch_out(std::span<float> row) {
       sample(c, scratch);
     }
   }
+  prepare_masks();
 }
 
 void Job::sample(int choice, std::span<float> row) {
@@ -192,6 +241,11 @@ void Job::sample(int choice, std::span<float> row) {
   std::vector<float> raw;  // sample() changes the row
   if (request().logprobs) {
     raw.assign(row.begin(), row.end());
+  }
+  if (branch.grammar) {
+    if (const Status masked = branch.grammar->constrain(row); !masked) {
+      return fail(masked.error());
+    }
   }
   const int32_t token = branch.sampler.sample(row, position);
   ++branch.generated;
@@ -203,6 +257,13 @@ void Job::sample(int choice, std::span<float> row) {
     end(choice, EngineChoiceEnd::Reason::end_token, token);
     return;
   }
+  if (branch.grammar) {
+    if (const Status accepted = branch.grammar->accept(token); !accepted) {
+      return fail(
+          {ErrorCode::internal,
+           "the grammar refused its own token: " + accepted.error().what});
+    }
+  }
   EngineToken event{choice, token, std::nullopt};
   if (request().logprobs) {
     RowLogprobs scored = row_logprobs(raw, token, *request().logprobs);
@@ -211,7 +272,9 @@ void Job::sample(int choice, std::span<float> row) {
   branch.sampler.accept(token);
   branch.next = token;
   send(event);
-  if (branch.generated >= limits_.max_tokens) {
+  if (branch.grammar && branch.grammar->ended()) {
+    end(choice, EngineChoiceEnd::Reason::end_token);
+  } else if (branch.generated >= limits_.max_tokens) {
     end(choice, EngineChoiceEnd::Reason::length);
   }
 }
@@ -219,6 +282,7 @@ void Job::sample(int choice, std::span<float> row) {
 void Job::end(int choice, EngineChoiceEnd::Reason reason, int32_t token) {
   branches_[choice].open = false;
   branches_[choice].own.reset();  // its pages are free again
+  branches_[choice].grammar.reset();
   send(EngineChoiceEnd{choice, reason, token});
   if (--open_ == 0) {
     finish();

@@ -8,12 +8,15 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "engine/choice_grammar.h"
 #include "engine/engine.h"
+#include "engine/grammar_compiler.h"
 #include "engine/mlx_sequence.h"
 
 namespace rapid {
@@ -29,6 +32,7 @@ struct Ticketed {
   const RequestId id;
   const GenerateRequest request;
   const EngineSink sink;
+  GrammarFuture grammar;  // set before the engine thread sees this
   std::atomic<bool> cancelled = false;
   std::vector<std::atomic<bool>> cancelled_choices;
 };
@@ -46,7 +50,8 @@ class Job {
       Sequence& session,
       const Model& model,
       const StateOptions& states,
-      const JobLimits& limits);
+      const JobLimits& limits,
+      TaskThread& masks);
 
   // Honours cancels, then appends the inputs of the next step. Nothing is
   // appended when the job is done.
@@ -71,6 +76,7 @@ class Job {
     Sequence* sequence = nullptr;
     std::unique_ptr<Sequence> own;  // choices behind the first
     Sampler sampler;
+    std::unique_ptr<ChoiceGrammar> grammar;
     int32_t next = -1;  // sampled, not yet in the state
     int generated = 0;
     bool open = true;
@@ -79,6 +85,8 @@ class Job {
   const GenerateRequest& request() const { return ticketed_->request; }
   const std::vector<int32_t>& prompt() const { return request().prompt; }
   void honour_cancels();
+  bool grammar_ready(std::chrono::milliseconds wait);
+  void prepare_masks();
   void score_prompt(std::span<float> rows, int vocabulary);
   void accept_prefill(std::span<float> rows, int vocabulary);
   void branch_out(std::span<float> row);
@@ -89,6 +97,9 @@ class Job {
 
   std::shared_ptr<Ticketed> ticketed_;
   JobLimits limits_;
+  TaskThread& masks_;
+  std::unique_ptr<ChoiceGrammar> grammar_;  // what the choices start with
+  std::vector<std::string> grammar_relaxed_;
   Sequence own_;
   Sequence* root_ = nullptr;  // the session, or own_
   int cached_ = 0;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/platform.h"
 #include "engine/mlx_engine.h"
+#include "engine/text_codec.h"
 #include "hub/model_files.h"
 #include "mlx/backend/cuda/cuda.h"
 #include "mlx/backend/metal/metal.h"
@@ -56,6 +57,16 @@ Result<DeviceChoice> choose_device(const std::string& wanted) {
       mx::Device(mx::Device::gpu, index), fmt::format("cuda:{}", index)};
 }
 
+// The engine's own tokenizer, from the files: the front may be a process away.
+Result<GrammarWords> grammar_words(const std::string& path, int32_t rows) {
+  RAPID_TRY(auto files, ModelFiles::open(path));
+  RAPID_TRY(auto tokenizer, open_tokenizer(*files));
+  std::vector<int32_t> ends = file_end_tokens(*files, *tokenizer);
+  std::erase_if(
+      ends, [&](int32_t id) { return id < 0 || id >= tokenizer->size(); });
+  return GrammarVocabulary::build(std::move(tokenizer), ends, rows);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options) {
@@ -79,6 +90,9 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options) {
   setup.threads = ThreadPool::global().threads();
   setup.context = options.context;
   setup.prefill_chunk = std::max(options.prefill_chunk, 1);
+  setup.grammar_words = [path = options.model_path](int32_t rows) {
+    return grammar_words(path, rows);
+  };
   // 90 % of the machine, less what the weights occupy.
   const uint64_t usable = total_memory_bytes() / 10 * 9;
   const uint64_t weights = files->bytes();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "hub/model_files.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -46,5 +47,12 @@ class TextCodec {
   virtual std::string_view template_source() const = 0;
   virtual Result<RenderedPrompt> render(const TemplateInput& input) const = 0;
 };
+
+// From a model's files, for the engine side; in engine/text_model.cpp.
+Result<std::shared_ptr<const Tokenizer>> open_tokenizer(
+    const ModelFiles& files);
+// What the files say ends a turn, sorted; the template may know more.
+std::vector<int32_t> file_end_tokens(
+    const ModelFiles& files, const Tokenizer& tokenizer);
 
 }  // namespace rapid

@@ -81,6 +81,8 @@ class ModelCodec final : public TextCodec {
   std::shared_ptr<const ChatTemplate> chat_;
 };
 
+}  // namespace
+
 Result<std::shared_ptr<const Tokenizer>> open_tokenizer(
     const ModelFiles& files) {
   if (!files.tokenizer_json.empty()) {
@@ -96,6 +98,8 @@ Result<std::shared_ptr<const Tokenizer>> open_tokenizer(
       "download the whole repository, with its tokenizer files",
       files.path};
 }
+
+namespace {
 
 // "bos_token" of tokenizer_config.json: a string, or an object around it.
 std::string named_token(const Json& config, const char* key) {
@@ -181,14 +185,26 @@ void add_ids(const Json& object, const char* key, std::vector<int32_t>& out) {
   }
 }
 
-std::vector<int32_t> all_end_tokens(
-    const ModelFiles& files, const TextModel& model) {
-  std::vector<int32_t> out = model.tokenizer->end_tokens();
-  if (model.tokenizer->eos()) {
-    out.push_back(*model.tokenizer->eos());
+}  // namespace
+
+std::vector<int32_t> file_end_tokens(
+    const ModelFiles& files, const Tokenizer& tokenizer) {
+  std::vector<int32_t> out = tokenizer.end_tokens();
+  if (tokenizer.eos()) {
+    out.push_back(*tokenizer.eos());
   }
   add_ids(files.generation_config, "eos_token_id", out);
   add_ids(files.config, "eos_token_id", out);
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+namespace {
+
+std::vector<int32_t> all_end_tokens(
+    const ModelFiles& files, const TextModel& model) {
+  std::vector<int32_t> out = file_end_tokens(files, *model.tokenizer);
   if (model.chat_template) {
     if (auto id = end_of_turn(*model.chat_template, *model.tokenizer)) {
       out.push_back(*id);

@@ -46,6 +46,10 @@ Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Tokenizer::~Tokenizer() = default;
 
+const rapid_tokenizer* Tokenizer::handle() const {
+  return impl_->handle;
+}
+
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_json(
     std::string_view tokenizer_json, std::string_view config) {
   rapid_error failure{};

@@ -21,6 +21,8 @@
 #include "base/result.h"
 #include "text/vocabulary.h"
 
+struct rapid_tokenizer;  // of the Rust library
+
 namespace rapid {
 
 // Byte range [begin, end) of a rendered prompt.
@@ -82,7 +84,9 @@ class Tokenizer {
   const std::vector<int32_t>& end_tokens() const;
 
  private:
+  friend class GrammarVocabulary;
   struct Impl;
+  const rapid_tokenizer* handle() const;
   explicit Tokenizer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -1,9 +1,10 @@
-// The C border of the Rust library: tokenizers and chat templates.
+// The C border of the Rust library: tokenizers, chat templates, grammars.
 //
 // Bytes are borrowed, buffers are owned and go back to rapid_*_free. Strings
 // need no terminator. A call that fails fills *error (kind != 0, message to be
 // freed) and returns null or an empty buffer; *error is untouched otherwise.
-// No panic crosses. Handles are immutable: any thread may use them.
+// No panic crosses. Handles are immutable, so any thread may use them; only a
+// rapid_grammar_state changes and wants one thread at a time.
 #pragma once
 
 #include <stdbool.h>
@@ -79,7 +80,11 @@ typedef struct {
   bool add_space_prefix;
 } rapid_vocabulary;
 
-enum { RAPID_TOKEN_SPECIAL = 1, RAPID_TOKEN_PRESENT = 2 };
+enum {
+  RAPID_TOKEN_SPECIAL = 1,
+  RAPID_TOKEN_PRESENT = 2,
+  RAPID_TOKEN_MARKUP = 4,  // added to the vocabulary, no plain text
+};
 
 typedef struct {
   rapid_bytes name;  // borrowed from the tokenizer
@@ -132,6 +137,58 @@ rapid_buffer rapid_template_render(
     rapid_bytes context,
     rapid_spans* user_spans,
     rapid_error* error);
+
+// Grammars. A vocabulary may be freed before the grammars made of it.
+typedef struct rapid_grammar_vocabulary_t rapid_grammar_vocabulary_t;
+typedef struct rapid_grammar rapid_grammar;
+typedef struct rapid_grammar_state rapid_grammar_state;
+
+enum {
+  RAPID_GRAMMAR_JSON_SCHEMA = 0,
+  RAPID_GRAMMAR_JSON_OBJECT = 1,
+  RAPID_GRAMMAR_REGEX = 2,
+  RAPID_GRAMMAR_LARK = 3,
+};
+
+rapid_grammar_vocabulary_t* rapid_grammar_vocabulary(
+    const rapid_tokenizer* tokenizer,
+    const uint32_t* ends,
+    size_t end_count,
+    size_t rows,
+    rapid_error* error);
+void rapid_grammar_vocabulary_free(rapid_grammar_vocabulary_t* vocabulary);
+// Borrowed from the vocabulary; empty where no text leads to the token.
+rapid_bytes rapid_grammar_token_bytes(
+    const rapid_grammar_vocabulary_t* vocabulary, uint32_t id);
+bool rapid_grammar_is_marker(
+    const rapid_grammar_vocabulary_t* vocabulary, uint32_t id);
+// `relaxed`: a JSON list of strings, to be freed.
+rapid_buffer rapid_grammar_relax(
+    rapid_bytes schema, rapid_buffer* relaxed, rapid_error* error);
+rapid_grammar* rapid_grammar_compile(
+    const rapid_grammar_vocabulary_t* vocabulary,
+    int32_t kind,
+    rapid_bytes source,
+    rapid_buffer* relaxed,
+    rapid_error* error);
+void rapid_grammar_free(rapid_grammar* grammar);
+// Null: not enough memory.
+rapid_grammar_state* rapid_grammar_start(const rapid_grammar* grammar);
+rapid_grammar_state* rapid_grammar_clone(const rapid_grammar_state* state);
+void rapid_grammar_state_free(rapid_grammar_state* state);
+// Bit i % 32 of word i / 32: token i.
+bool rapid_grammar_mask(
+    rapid_grammar_state* state,
+    uint32_t* bits,
+    size_t words,
+    rapid_error* error);
+bool rapid_grammar_accept(
+    rapid_grammar_state* state, uint32_t token, rapid_error* error);
+bool rapid_grammar_rollback(
+    rapid_grammar_state* state, size_t tokens, rapid_error* error);
+bool rapid_grammar_accepting(rapid_grammar_state* state);
+bool rapid_grammar_stopped(const rapid_grammar_state* state);
+rapid_buffer rapid_grammar_forced(const rapid_grammar_state* state);
 
 #ifdef __cplusplus
 }

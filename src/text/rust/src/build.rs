@@ -17,7 +17,7 @@ use crate::bpe::{Bpe, Options};
 use crate::ffi::{fail, Failure, CORRUPT, UNSUPPORTED};
 use crate::token_bytes::{bytes_of, style_of, Style};
 use crate::strings::Strings;
-use crate::tokenizer::{Model, Table, Tokenizer, PRESENT, SPECIAL};
+use crate::tokenizer::{Model, Table, Tokenizer, MARKUP, PRESENT, SPECIAL};
 
 const PRETOKENIZERS: &str =
     include_str!("../../../../data/text/pretokenizers.json");
@@ -122,6 +122,7 @@ pub fn from_json(json: &[u8], config: &[u8]) -> Result<Tokenizer, Failure> {
             None => table.push_gap(),
         }
     }
+    table.mark(&added);
     added.sort_by_key(|token| token.id);
     let (raw, normal) = matchers(added, library.get_normalizer())?;
     let (prefix, suffix) = affixes(&library)?;
@@ -199,6 +200,12 @@ impl Table {
         self.flags.push(PRESENT | if special { SPECIAL } else { 0 });
     }
 
+    fn mark(&mut self, added: &[Added]) {
+        for token in added.iter().filter(|token| !token.text) {
+            self.flags[token.id as usize] |= MARKUP;
+        }
+    }
+
     fn push_gap(&mut self) {
         self.names.push(&[]);
         self.bytes.push(&[]);
@@ -250,6 +257,7 @@ pub fn from_vocabulary(vocabulary: &Vocabulary) -> Result<Tokenizer, Failure> {
             });
         }
     }
+    table.mark(&added);
     table.names.shrink();
     table.bytes.shrink();
     let (normalizer, pre_tokenizer, model) = if is_pieces {

@@ -1,11 +1,15 @@
-//! Tokenizers and chat templates behind the C ABI of rapid_text.h. No panic
-//! crosses the border: every entry catches it and returns an error.
+//! Tokenizers, chat templates and grammars behind the C ABI of rapid_text.h.
+//! No panic crosses the border: every entry catches it and returns an error.
 mod added;
 mod align;
 mod bpe;
 mod build;
 mod ffi;
 mod filters;
+mod grammar;
+mod grammar_ffi;
+mod grammar_limits;
+mod grammar_schema;
 mod python;
 mod strings;
 mod template;

@@ -14,6 +14,8 @@ use crate::strings::Strings;
 
 pub const SPECIAL: u8 = 1;
 pub const PRESENT: u8 = 2;
+/// Added to the vocabulary, and no plain text.
+pub const MARKUP: u8 = 4;
 
 #[derive(Default)]
 pub struct Table {
