@@ -36,17 +36,51 @@ Status read_logit_bias(const Fields& fields, chat::Request& request) {
   return {};
 }
 
+// {"type": "text" | "json_object" | "json_schema" | "regex" | "lark"}
+Status read_response_format(const Fields& fields, chat::Request& request) {
+  using Kind = GrammarSource::Kind;
+  const Json* given = fields.find("response_format");
+  if (given == nullptr) {
+    return {};
+  }
+  if (!given->is_object()) {
+    return wrong_field("response_format", "an object", *given);
+  }
+  const Fields format(*given, "response_format");
+  RAPID_TRY(const auto type, format.string("type"));
+  if (!type) {
+    return wrong_field("response_format.type", "text", Json());
+  }
+  if (*type == "json_object") {
+    request.constraint = GrammarSource{Kind::json_object, ""};
+  } else if (*type == "json_schema") {
+    RAPID_TRY(const Json* named, format.object("json_schema"));
+    const Json* schema = named ? Fields(*named, "").find("schema") : nullptr;
+    schema = schema ? schema : format.find("schema");
+    if (schema == nullptr) {
+      return wrong_field(
+          "response_format.json_schema.schema", "a JSON Schema", Json());
+    }
+    request.constraint = GrammarSource{Kind::json_schema, dump_json(*schema)};
+  } else if (*type == "regex" || *type == "lark" || *type == "grammar") {
+    const char* key = *type == "regex" ? "pattern" : "grammar";
+    RAPID_TRY(const auto text, format.string(key));
+    if (!text) {
+      return wrong_field(format.path(key), "text", Json());
+    }
+    request.constraint = GrammarSource{
+        *type == "regex" ? Kind::regex : Kind::lark, std::string(*text)};
+  } else if (*type != "text") {
+    return wrong_field(
+        "response_format.type",
+        "text, json_object, json_schema, regex or lark",
+        Json(*type));
+  }
+  return {};
+}
+
 // Known fields that would change the answer and are not served yet.
 Status refuse_unserved(const Fields& fields) {
-  if (const Json* format = fields.find("response_format")) {
-    if (!format->is_object()) {
-      return wrong_field("response_format", "an object", *format);
-    }
-    if (format->value("type", Json()) != "text") {
-      return unsupported_field(
-          "response_format", "only {\"type\": \"text\"} is served");
-    }
-  }
   for (const char* name : {"functions", "function_call"}) {
     if (fields.find(name) != nullptr) {
       return unsupported_field(name, "use tools and tool_choice");
@@ -130,6 +164,7 @@ Status read_openai_sampling(const Fields& fields, chat::Request& request) {
   request.use_cache = use_cache.value_or(true);
   RAPID_TRY(const auto ignore_end, fields.boolean("ignore_eos"));
   request.ignore_end = ignore_end.value_or(false);
+  RAPID_CHECK(read_response_format(fields, request));
   return refuse_unserved(fields);
 }
 

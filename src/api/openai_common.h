@@ -87,7 +87,8 @@ class OpenAiWriter : public EventWriter {
   std::vector<bool> opened_;
   std::vector<Json> whole_;
   Json rejected_ = Json::array();
-  Json loop_;  // the first one found
+  Json loop_;                         // the first one found
+  std::vector<std::string> relaxed_;  // of the request's schemas
   int finished_ = 0;
 };
 

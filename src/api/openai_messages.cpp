@@ -227,7 +227,7 @@ Status read_openai_tools(const Fields& fields, chat::Request& request) {
     request.tools.push_back(std::move(tool));
   }
   RAPID_TRY(const auto parallel, fields.boolean("parallel_tool_calls"));
-  (void)parallel;  // either is allowed
+  request.parallel_calls = parallel.value_or(true);
   const Json* choice = fields.find("tool_choice");
   if (choice == nullptr) {
     return {};

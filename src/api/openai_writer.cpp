@@ -27,6 +27,23 @@ Json loop_json(const chat::Finished& finished) {
 
 }  // namespace
 
+namespace {
+
+// Printable ASCII only, and not too long.
+std::string header_value(const std::vector<std::string>& parts) {
+  constexpr size_t kLongest = 1024;
+  std::string out;
+  for (const std::string& part : parts) {
+    out += (out.empty() ? "" : "; ") + part;
+  }
+  for (char& c : out) {
+    c = c >= ' ' && c <= '~' ? c : '?';
+  }
+  return out.substr(0, kLongest);
+}
+
+}  // namespace
+
 OpenAiWriter::OpenAiWriter(
     std::shared_ptr<ResponseStream> stream, OpenAiReplyOptions options)
     : stream_(std::move(stream)),
@@ -35,7 +52,11 @@ OpenAiWriter::OpenAiWriter(
       whole_(options_.choices) {}
 
 void OpenAiWriter::on(const chat::Event& event) {
-  if (std::holds_alternative<chat::Started>(event)) {
+  if (const auto* started = std::get_if<chat::Started>(&event)) {
+    relaxed_ = started->relaxed;
+    if (!relaxed_.empty()) {
+      stream_->header("x-rapid-mlx-relaxed", header_value(relaxed_));
+    }
     if (options_.stream) {
       stream_->header("x-accel-buffering", "no");
       stream_->start_events();
@@ -125,6 +146,9 @@ Json OpenAiWriter::extras(const chat::Usage* usage) const {
   Json ours = Json::object();
   if (!rejected_.empty()) {
     ours["rejected"] = rejected_;
+  }
+  if (!relaxed_.empty()) {
+    ours["relaxed"] = relaxed_;
   }
   if (!loop_.is_null()) {
     ours["loop"] = loop_;

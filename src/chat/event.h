@@ -36,6 +36,8 @@ struct TokenLogprob {
 // The request was accepted and tokenised.
 struct Started {
   int prompt_tokens = 0;
+  // "place: keyword": what a schema lost because the compiler lacks it.
+  std::vector<std::string> relaxed;
 };
 
 // Prefill moved on; sent at least once a second while it lasts.

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "chat/message.h"
+#include "text/grammar.h"
 
 namespace rapid::chat {
 
@@ -43,6 +44,10 @@ struct Request {
   std::vector<std::string> stop;
   bool use_cache = true;    // false: neither read nor written
   bool ignore_end = false;  // benches: never stop at an end token
+
+  // What the answer (behind the reasoning) must be; none = free.
+  std::optional<GrammarSource> constraint;
+  bool parallel_calls = true;  // false: only the first call of a turn
 
   // Logprobs of generated tokens with this many alternatives (0..20).
   std::optional<int> logprobs;

@@ -14,6 +14,7 @@
 #include "base/queue.h"
 #include "engine/chat_prompt.h"
 #include "engine/choice_text.h"
+#include "engine/constraint.h"
 #include "formats/reasoning.h"
 
 namespace rapid {
@@ -38,6 +39,7 @@ struct Active {
   size_t parts_left = 0;
   bool echo = false;
   chat::Usage usage;
+  std::vector<std::string> relaxed;  // of the constraint
 };
 
 constexpr int kStart = -1;  // Item::part: the request was accepted
@@ -126,7 +128,7 @@ struct Front::Impl {
     }
     std::vector<chat::Event> out;
     if (item.part == kStart) {
-      out.push_back(chat::Started{active.usage.prompt_tokens});
+      out.push_back(chat::Started{active.usage.prompt_tokens, active.relaxed});
     } else {
       std::visit(
           [&](auto& event) { on(active, item.part, event, out); }, item.event);
@@ -259,7 +261,19 @@ struct Front::Impl {
   GenerateRequest engine_request(
       const chat::Request& request,
       const EnginePrompt& prompt,
+      Constraint constraint,
       uint64_t seed) const;
+  // Raw prompts have no roles and no tools: what comes is text.
+  const ReasoningStyle* reasoning(const chat::Request& request) const {
+    return request.messages.empty()
+               ? nullptr
+               : reasoning_for(*model->format, model->reasoning);
+  }
+  Thinking thinking(
+      const ReasoningStyle* style, const EnginePrompt& prompt) const {
+    return style ? thinking_of_prompt(*style, end_of(prompt.ids))
+                 : Thinking::automatic;
+  }
 };
 
 std::shared_ptr<Active> Front::Impl::make_active(
@@ -273,15 +287,11 @@ std::shared_ptr<Active> Front::Impl::make_active(
   const OutputFormat* format = request.messages.empty()
                                    ? FormatRegistry::global().find("plain")
                                    : model->format;
-  const ReasoningStyle* reasoning =
-      request.messages.empty() ? nullptr : model->reasoning;
+  const ReasoningStyle* style = reasoning(request);
   const auto call_loop = options.loop_guard == LoopGuard::off
                              ? std::nullopt
                              : find_call_loop(request.messages);
   for (EnginePrompt& prompt : prompts) {
-    const Thinking thinking =
-        reasoning ? thinking_of_prompt(*reasoning, end_of(prompt.ids))
-                  : Thinking::automatic;
     Part part;
     const int first = static_cast<int>(active->parts.size()) * request.choices;
     for (int c = 0; c < request.choices; ++c) {
@@ -291,7 +301,10 @@ std::shared_ptr<Active> Front::Impl::make_active(
               .choice = first + c,
               .format = format,
               .input =
-                  {request.tools, request.tool_choice, reasoning, thinking},
+                  {request.tools,
+                   request.tool_choice,
+                   style,
+                   thinking(style, prompt)},
               .stop = request.stop,
               .logprobs = request.logprobs.has_value(),
               .call_key = call_key(seed, prompt.ids),
@@ -310,8 +323,11 @@ std::shared_ptr<Active> Front::Impl::make_active(
 GenerateRequest Front::Impl::engine_request(
     const chat::Request& request,
     const EnginePrompt& prompt,
+    Constraint constraint,
     uint64_t seed) const {
   GenerateRequest out;
+  out.grammar = std::move(constraint.grammar);
+  out.grammar_after = std::move(constraint.after);
   out.prompt = prompt.ids;
   out.sampling = sampling_options(request.sampling, model->defaults, seed);
   out.choices = request.choices;
@@ -372,9 +388,19 @@ Result<Ticket> Front::submit(const chat::Request& request, ChatSink sink) {
     RAPID_CHECK(check_ids(prompt, info.vocabulary));
     RAPID_CHECK(check_context(prompt, request, info.context_length));
   }
+  std::vector<Constraint> constraints;
+  const ReasoningStyle* style = impl.reasoning(request);
+  for (const EnginePrompt& prompt : prompts) {
+    RAPID_TRY(
+        Constraint constraint,
+        make_constraint(
+            *impl.model, request, style, impl.thinking(style, prompt)));
+    constraints.push_back(std::move(constraint));
+  }
   const uint64_t seed = request.sampling.seed.value_or(random_seed());
   auto active = impl.make_active(request, std::move(prompts), seed);
   active->sink = std::move(sink);
+  active->relaxed = constraints.front().relaxed;
   {
     std::lock_guard lock(impl.mutex);
     active->ticket = ++impl.last_ticket;
@@ -386,7 +412,8 @@ Result<Ticket> Front::submit(const chat::Request& request, ChatSink sink) {
   for (size_t i = 0; i < active->parts.size(); ++i) {
     Part& part = active->parts[i];
     part.id = impl.engine->submit(
-        impl.engine_request(request, part.prompt, seed),
+        impl.engine_request(
+            request, part.prompt, std::move(constraints[i]), seed),
         [queue = impl.queue, active, i](const EngineEvent& event) {
           queue->push({active, static_cast<int>(i), event});
         });

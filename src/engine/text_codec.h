@@ -39,6 +39,11 @@ class TextCodec {
   virtual std::string token_bytes(int32_t id) const = 0;
   virtual int32_t size() const = 0;  // ids are [0, size)
 
+  // The token of this name, if it is one that plain text never leads to.
+  virtual std::optional<int32_t> marker(std::string_view) const {
+    return std::nullopt;
+  }
+
   // Special tokens give no text, except those whose name is in `kept`.
   virtual std::unique_ptr<TextStream> stream(
       std::span<const std::string> kept) const = 0;

@@ -69,6 +69,13 @@ class ModelCodec final : public TextCodec {
     return std::make_unique<TokenizerStream>(tokenizer_, std::move(ids));
   }
 
+  std::optional<int32_t> marker(std::string_view name) const override {
+    const auto id = tokenizer_->token_id(name);
+    const bool tag = (name.starts_with('<') && name.ends_with('>')) ||
+                     (name.starts_with('[') && name.ends_with(']'));
+    return id && (tag || tokenizer_->is_special(*id)) ? id : std::nullopt;
+  }
+
   std::string_view template_source() const override {
     return chat_ ? std::string_view(chat_->source()) : std::string_view();
   }

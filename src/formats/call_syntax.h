@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,6 +53,21 @@ struct SyntaxRead {
   static SyntaxRead wait() { return {Kind::more, 0, {}}; }
 };
 
+// How one call of a tool is written, around its arguments.
+struct CallFrame {
+  struct Parameter {
+    std::string key;
+    std::string before;  // up to the value
+    std::string after;   // from the value on; ends it
+    bool text = false;   // a string stands as it is, else JSON
+    bool required = false;
+  };
+  std::string turn_before, turn_between, turn_after;  // around all calls
+  std::string before, after;
+  bool json = true;  // the arguments are one JSON object
+  std::vector<Parameter> parameters;
+};
+
 class CallSyntax {
  public:
   virtual ~CallSyntax() = default;
@@ -70,6 +86,11 @@ class CallSyntax {
   // Calls of one turn. Arguments are objects as JSON text.
   virtual std::string render(
       std::span<const chat::ToolCall> calls, const ToolSet& tools) const = 0;
+
+  // The same as a frame; none for syntaxes without a grammar.
+  virtual std::optional<CallFrame> frame(const chat::Tool&) const {
+    return std::nullopt;
+  }
 };
 
 // Used by readers: a call of a declared tool, or its raw text.

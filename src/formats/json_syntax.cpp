@@ -215,6 +215,25 @@ SyntaxRead JsonSyntax::take(
   return out;
 }
 
+std::optional<CallFrame> JsonSyntax::frame(const chat::Tool& tool) const {
+  const std::string open = shape_.opens.empty() ? "" : shape_.opens[0];
+  const std::string close = shape_.closes.empty() ? "" : shape_.closes[0];
+  CallFrame out;
+  out.before = "{\"name\": " + dump_json(tool.name) + ", \"" +
+               shape_.arguments_key + "\": ";
+  out.after = "}";
+  if (shape_.list) {
+    out.turn_before = open + shape_.lead + "[";
+    out.turn_between = ", ";
+    out.turn_after = "]" + shape_.tail + close;
+  } else {
+    out.before = open + shape_.lead + out.before;
+    out.after += shape_.tail + close;
+    out.turn_between = shape_.between;
+  }
+  return out;
+}
+
 std::string JsonSyntax::render(
     std::span<const chat::ToolCall> calls, const ToolSet&) const {
   const std::string open = shape_.opens.empty() ? "" : shape_.opens[0];

@@ -52,6 +52,7 @@ class JsonSyntax final : public CallSyntax {
   std::string render(
       std::span<const chat::ToolCall> calls,
       const ToolSet& tools) const override;
+  std::optional<CallFrame> frame(const chat::Tool& tool) const override;
   const JsonShape& shape() const { return shape_; }
 
  private:

@@ -258,6 +258,7 @@ const std::vector<ReasoningStyle>& reasoning_styles() {
        .aliases = {"gpt_oss", "gpt-oss"},
        .open = "<|channel|>analysis<|message|>",
        .close = "<|end|>",
+       .answer_header = "<|channel|>final<|message|>",
        .channels = &harmony_channels()},
       {.name = "gemma4",
        .aliases = {"gemma_4"},

@@ -26,6 +26,8 @@ struct ReasoningStyle {
   bool implicit = false;
   // Text that ends an open block, too, and belongs to what follows.
   std::vector<std::string> soft_closes = {};
+  // What opens the answer behind the reasoning, where a tag's end does not.
+  std::string_view answer_header = {};
   // Instead of tags: messages with headers.
   const ChannelShape* channels = nullptr;
 };

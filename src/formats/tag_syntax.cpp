@@ -565,6 +565,39 @@ SyntaxRead TagSyntax::read(
   return TagReader(shape_, openers_, text, context).run();
 }
 
+std::optional<CallFrame> TagSyntax::frame(const chat::Tool& tool) const {
+  if (!shape_.quote.empty() || shape_.params.text == ValueText::marked ||
+      shape_.params.text == ValueText::cdata) {
+    return std::nullopt;
+  }
+  const auto first = [](const std::vector<std::string>& tags) {
+    return tags.empty() ? std::string() : tags[0];
+  };
+  CallFrame out;
+  out.turn_between = shape_.between;
+  out.before = first(shape_.opens) + shape_.name_before + tool.name +
+               (shape_.number_names ? ":0" : "") +
+               (shape_.render_name_end.empty() ? first(shape_.name_ends)
+                                               : shape_.render_name_end);
+  out.after = first(shape_.closes);
+  if (shape_.section_each) {
+    out.before = first(shape_.section_opens) + shape_.lead + out.before;
+    out.after += shape_.tail + first(shape_.section_closes);
+  } else if (!shape_.section_opens.empty()) {
+    out.turn_before = first(shape_.section_opens) + shape_.lead;
+    out.turn_after = shape_.tail + first(shape_.section_closes);
+  }
+  if (shape_.params.open.empty()) {
+    out.before += shape_.json_open;
+    out.after = shape_.json_close + out.after;
+    return out;
+  }
+  out.json = false;
+  out.before += shape_.params_lead;
+  out.parameters = parameter_frames(shape_, tool);
+  return out;
+}
+
 std::string TagSyntax::render(
     std::span<const chat::ToolCall> calls, const ToolSet& tools) const {
   const auto first = [](const std::vector<std::string>& tags) {

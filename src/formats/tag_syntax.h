@@ -80,6 +80,8 @@ class TagSyntax final : public CallSyntax {
   std::string render(
       std::span<const chat::ToolCall> calls,
       const ToolSet& tools) const override;
+  // None where names carry numbers, or arguments are no JSON.
+  std::optional<CallFrame> frame(const chat::Tool& tool) const override;
   const TagShape& shape() const { return shape_; }
 
  private:

@@ -1,4 +1,5 @@
 // What the text of a parameter means, and how a value is written as text.
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -202,6 +203,29 @@ Json read_value(
     }
   }
   return coerce_text(text, schema, root);
+}
+
+std::vector<CallFrame::Parameter> parameter_frames(
+    const TagShape& shape, const chat::Tool& tool) {
+  std::vector<CallFrame::Parameter> out;
+  const ParameterShape& params = shape.params;
+  if (!tool.parameters.is_object() || !tool.parameters.contains("properties") ||
+      !tool.parameters["properties"].is_object()) {
+    return out;
+  }
+  const Json required = tool.parameters.value("required", Json::array());
+  for (const auto& [key, schema] : tool.parameters["properties"].items()) {
+    const std::string line = params.lines ? "\n" : "";
+    const std::string key_end = params.key_end == "\"" ? "\">" : params.key_end;
+    out.push_back(
+        {key,
+         params.open + key + key_end + params.value_open + line,
+         line + params.close + shape.params_between,
+         schema.is_object() && schema.value("type", Json()) == "string" &&
+             !schema.contains("enum") && !schema.contains("const"),
+         std::ranges::find(required, Json(key)) != required.end()});
+  }
+  return out;
 }
 
 std::string render_parameters(

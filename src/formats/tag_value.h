@@ -43,6 +43,10 @@ Json read_value(
     std::string_view attributes,
     std::string_view raw);
 
+// The declared parameters, in the schema's order.
+std::vector<CallFrame::Parameter> parameter_frames(
+    const TagShape& shape, const chat::Tool& tool);
+
 // JSON without any <, so that no tag can stand in it.
 std::string quoted_json(const Json& value);
 

@@ -23,6 +23,7 @@ class ToolSet {
   // before a call's number ("read:0"). Null: not declared.
   const chat::Tool* find(std::string_view name) const;
   // Whether tool_choice asks for exactly this tool.
+  const std::string& forced() const { return forced_; }  // "": none
   bool is_forced(std::string_view name) const { return name == forced_; }
 
  private:

@@ -1,0 +1,95 @@
+#include "engine/constraint.h"
+
+#include <utility>
+
+#include "formats/call_grammar.h"
+#include "formats/common_syntaxes.h"
+#include "formats/reasoning.h"
+
+namespace rapid {
+namespace {
+
+using Kind = GrammarSource::Kind;
+
+bool wants_calls(const chat::Request& request) {
+  using Choice = chat::ToolChoice::Kind;
+  return !request.tools.empty() &&
+         (request.tool_choice.kind == Choice::required ||
+          request.tool_choice.kind == Choice::named);
+}
+
+Constraint of_calls(const TextModel& model, const chat::Request& request) {
+  FormatInput input;
+  input.tools = request.tools;
+  input.tool_choice = request.tool_choice;
+  const SyntaxPtr bare = bare_json();
+  const auto& syntaxes = model.format->syntaxes();
+  CallGrammar grammar = call_grammar(
+      syntaxes.empty() ? *bare : *syntaxes[0],
+      ToolSet(input),
+      request.parallel_calls,
+      [&](std::string_view name) { return model.codec->marker(name); });
+  return {
+      GrammarSource{Kind::lark, std::move(grammar.lark)},
+      {},
+      std::move(grammar.relaxed)};
+}
+
+// Lark whose `start` is the source.
+std::string as_lark(const GrammarSource& source) {
+  return source.kind == Kind::lark ? source.text
+         : source.kind == Kind::json_object
+             ? "start: %json {\"type\": \"object\"}\n"
+             : "start: %json " + source.text + "\n";
+}
+
+// A model that may think first, by its own choice: <think>...</think> answer.
+std::string with_thought(std::string lark, int32_t open, int32_t close) {
+  const size_t start = lark.rfind("start:");
+  lark.replace(start, 5, "answer");
+  return lark + "start: (<[" + std::to_string(open) + "]> /(?s:.*)/ <[" +
+         std::to_string(close) + "]> /\\s*/)? answer\n";
+}
+
+}  // namespace
+
+Result<Constraint> make_constraint(
+    const TextModel& model,
+    const chat::Request& request,
+    const ReasoningStyle* reasoning,
+    Thinking thinking) {
+  Constraint out;
+  if (wants_calls(request)) {
+    out = of_calls(model, request);
+  } else if (request.constraint) {
+    out.grammar = request.constraint;
+    if (out.grammar->kind == Kind::json_schema) {
+      RAPID_TRY(const Json schema, parse_json(out.grammar->text));
+      RAPID_TRY(RelaxedSchema relaxed, relax_schema(schema));
+      out.grammar->text = dump_json(relaxed.schema);
+      out.relaxed = std::move(relaxed.relaxed);
+    }
+  }
+  if (!out.grammar || reasoning == nullptr) {
+    return out;
+  }
+  if (reasoning->channels != nullptr || thinking == Thinking::on) {
+    const std::string_view close = reasoning->answer_header.empty()
+                                       ? reasoning->close
+                                       : reasoning->answer_header;
+    if (thinking == Thinking::on || !reasoning->answer_header.empty()) {
+      out.after = model.codec->encode(close, {.parse_special = true});
+    }
+    return out;
+  }
+  const auto open = model.codec->marker(reasoning->open);
+  const auto close = model.codec->marker(reasoning->close);
+  if (thinking == Thinking::automatic && open && close &&
+      out.grammar->kind != Kind::regex) {
+    out.grammar = GrammarSource{
+        Kind::lark, with_thought(as_lark(*out.grammar), *open, *close)};
+  }
+  return out;
+}
+
+}  // namespace rapid

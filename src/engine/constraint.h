@@ -1,0 +1,31 @@
+// What the engine must hold an answer to: a response format, or calls where
+// tool_choice asks for them. Reasoning stays free: the grammar starts behind
+// its closing tag, or allows a thought first.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "chat/request.h"
+#include "engine/front.h"
+#include "formats/format.h"
+
+namespace rapid {
+
+struct Constraint {
+  std::optional<GrammarSource> grammar;  // none: all is free
+  std::vector<int32_t> after;            // GenerateRequest::grammar_after
+  // "place: keyword": what schemas lost because the compiler lacks it.
+  std::vector<std::string> relaxed;
+};
+
+// Errors: invalid_argument, a schema that cannot be compiled.
+Result<Constraint> make_constraint(
+    const TextModel& model,
+    const chat::Request& request,
+    const ReasoningStyle* reasoning,
+    Thinking thinking);
+
+}  // namespace rapid
