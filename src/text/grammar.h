@@ -9,7 +9,8 @@
 // allowed exactly where the grammar may end.
 // Threads: vocabularies and grammars are immutable; a state belongs to one
 // thread at a time. Compiling takes 1-20 ms (at most 10 s, then an error), a
-// mask 5-500 us with 150,000 tokens, a vocabulary 0.5 s and 60 MB.
+// mask 5-500 us with 150,000 tokens, a vocabulary 0.5 s and 60 MB (Gemma: 1.1
+// s, 107 MB).
 //
 //   RAPID_TRY(auto words, GrammarVocabulary::build(*tokenizer, ends, rows));
 //   RAPID_TRY(auto grammar, Grammar::compile(words, {.kind =
