@@ -68,7 +68,7 @@ fuzz: fuzz-build
 
 fuzz-build: setup-tests
 	@cmake --preset fuzz > /dev/null
-	@cmake --build --preset fuzz --target fuzz_gguf fuzz_safetensors
+	@cmake --build --preset fuzz --target fuzz_gguf fuzz_safetensors fuzz_formats
 
 ## make parity       against transformers in float32 (PYTHON_REF= a python with torch)
 parity: build models

@@ -10,7 +10,7 @@ void register_format_deepseek_v3(FormatRegistry& registry) {
       {.name = "deepseek_v3",
        .aliases = {"deepseek_r1_0528"},
        .syntaxes = {deepseek_typed_calls()},
-       .signs = {"function<｜tool▁sep｜>", "```json"},
+       .signs = {"<｜tool▁sep｜>"},
        .rank = 6}));
 }
 

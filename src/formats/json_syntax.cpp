@@ -155,8 +155,28 @@ SyntaxRead JsonSyntax::read(
   const JsonExtent extent =
       json_extent(text, begin, shape_.closes, starts_, context.end);
   context.spend(extent.looked - begin);
+  if (extent.decided) {
+    const Match follows = may_follow(text, extent.next, context);
+    if (follows != Match::yes) {
+      return follows == Match::maybe ? SyntaxRead::wait() : SyntaxRead{};
+    }
+  }
   return extent.decided ? take(text, begin, extent, context)
                         : SyntaxRead::wait();
+}
+
+// Does what stands behind a bare call allow for it being one?
+Match JsonSyntax::may_follow(
+    std::string_view text, size_t at, const ReadContext& context) const {
+  if (!shape_.opens.empty() || (shape_.usual && context.own)) {
+    return Match::yes;
+  }
+  const size_t next = skip(text, at, " \n\r\t;,");
+  if (next >= text.size()) {
+    return context.end ? Match::yes : Match::maybe;
+  }
+  return text[next] == '<' ? Match::yes
+                           : looks_like_call(text, next, context.end);
 }
 
 SyntaxRead JsonSyntax::take(

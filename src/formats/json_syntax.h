@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "formats/call_syntax.h"
+#include "formats/text_scan.h"
 
 namespace rapid {
 
@@ -31,7 +32,8 @@ struct JsonShape {
   // Proof that it is meant as a call: the key of the arguments must be there
   // and the tool declared; else it is text. So for what is no special token.
   bool needs_proof = false;
-  // Even so what was cut off is no answer: the model writes calls like that.
+  // The model writes calls like that: what was cut off is no answer, and text
+  // may follow. Else a bare call must end the message, or calls follow.
   bool usual = false;
   // For rendering.
   std::string lead, tail, between;
@@ -56,6 +58,8 @@ class JsonSyntax final : public CallSyntax {
   const JsonShape& shape() const { return shape_; }
 
  private:
+  Match may_follow(
+      std::string_view text, size_t at, const ReadContext& context) const;
   SyntaxRead take(
       std::string_view text,
       size_t begin,

@@ -37,7 +37,7 @@ void register_format_lfm(FormatRegistry& registry) {
             bracket_syntax(),
             python_list(),
             bare_list()},
-       .signs = {"<|tool_call_start|>"},
+       .signs = {"<|tool_call_start|>", "<|tool_list_start|>"},
        .rank = 6}));
 }
 
