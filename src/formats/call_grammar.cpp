@@ -140,11 +140,27 @@ CallGrammar call_grammar(
            writer.call(last, tool, "call_" + std::to_string(i));
   }
   writer.rule("call", any);
+  if (!several) {
+    writer.rule(
+        "start",
+        writer.text(last.turn_before) + " call" +
+            writer.text(last.turn_after));
+    return std::move(writer).finish();
+  }
+  // The lexer takes the longest match, so what both ways begin with is apart.
+  const std::string& between = last.turn_between;
+  const std::string& after = last.turn_after;
+  const auto fork = std::ranges::mismatch(between, after);
+  const std::string shared(between.begin(), fork.in1);
+  const auto or_nothing = [](std::string part) {
+    return part.empty() ? std::string(" \"\"") : part;
+  };
   writer.rule(
-      "start",
-      writer.text(last.turn_before) + " call" +
-          (several ? " (" + writer.text(last.turn_between) + " call)*" : "") +
-          writer.text(last.turn_after));
+      "more",
+      writer.text(shared) + " (" +
+          or_nothing(writer.text(std::string(fork.in2, after.end()))) + " |" +
+          writer.text(std::string(fork.in1, between.end())) + " call more)");
+  writer.rule("start", writer.text(last.turn_before) + " call more");
   return std::move(writer).finish();
 }
 

@@ -1,0 +1,164 @@
+// The grammar of forced calls: it accepts what the format renders, token by
+// token, and what it lets a model write is read as calls.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "formats/call_grammar.h"
+#include "formats/registry.h"
+#include "fuzz/format_target.h"
+#include "random_json.h"
+#include "unit/grammar_words.h"
+#include "unit/temp_folder.h"
+
+namespace rapid {
+namespace {
+
+FormatInput two_tools() {
+  FormatInput input;
+  const Json parameters = Json::parse(R"({
+    "type": "object",
+    "properties": {
+      "path": {"type": "string"}, "n": {"type": "integer"},
+      "flag": {"type": "boolean"},
+      "opts": {"type": "object", "properties": {"a": {"type": "string"}}}},
+    "required": ["path"]})");
+  for (const char* name : {"read", "write"}) {
+    input.tools.push_back({.name = name, .parameters = parameters});
+  }
+  input.tool_choice.kind = chat::ToolChoice::Kind::required;
+  return input;
+}
+
+std::vector<chat::ToolCall> random_calls(RandomJson& random) {
+  std::vector<chat::ToolCall> out;
+  for (size_t n = 1 + random.below(2); n > 0; --n) {
+    Json arguments = Json::object();
+    arguments["path"] = random.text();
+    if (random.one_in(2)) {
+      arguments["n"] = static_cast<int>(random.below(1000)) - 500;
+    }
+    if (random.one_in(2)) {
+      arguments["flag"] = random.one_in(2);
+    }
+    if (random.one_in(2)) {
+      arguments["opts"]["a"] = random.text();
+    }
+    out.push_back(
+        {"", random.one_in(2) ? "read" : "write", dump_json(arguments)});
+  }
+  return out;
+}
+
+struct Compiled {
+  test::Words words = test::byte_words();
+  std::shared_ptr<const GrammarVocabulary> vocabulary =
+      test::build_words(words);
+
+  std::shared_ptr<const Grammar> grammar(
+      const CallSyntax& syntax, const FormatInput& input) const {
+    const CallGrammar made =
+        call_grammar(syntax, ToolSet(input), true, [&](std::string_view name) {
+          const auto id = vocabulary->tokenizer().token_id(name);
+          return id && vocabulary->is_marker(*id) ? id : std::nullopt;
+        });
+    EXPECT_TRUE(made.relaxed.empty());
+    auto grammar = Grammar::compile(
+        vocabulary, {GrammarSource::Kind::lark, made.lark}, nullptr);
+    EXPECT_TRUE(grammar) << grammar.error().what << "\n" << made.lark;
+    return grammar ? *grammar : nullptr;
+  }
+};
+
+TEST(CallGrammar, AcceptsWhatIsRendered) {
+  const Compiled compiled;
+  const FormatInput input = two_tools();
+  int framed = 0;
+  for (const OutputFormat* format : FormatRegistry::global().all()) {
+    if (format->syntaxes().empty() ||
+        !format->syntaxes()[0]->frame(input.tools[0])) {
+      continue;
+    }
+    ++framed;
+    const CallSyntax& syntax = *format->syntaxes()[0];
+    const auto grammar = compiled.grammar(syntax, input);
+    ASSERT_NE(grammar, nullptr) << format->name();
+    for (uint64_t seed = 0; seed < 40; ++seed) {
+      RandomJson random(seed);
+      auto calls = random_calls(random);
+      if (format->name() == "kimi") {
+        calls.resize(1);  // the grammar does not count
+      }
+      const std::string raw = syntax.render(calls, ToolSet(input));
+      GrammarState state(grammar);
+      size_t at = 0;
+      for (const int32_t id : compiled.vocabulary->tokenizer().encode(
+               raw, {.parse_special = true})) {
+        const Status taken = state.accept(id);
+        ASSERT_TRUE(taken) << format->name() << " at " << at << " of\n" << raw;
+        at += compiled.vocabulary->tokenizer().token_bytes(id).size();
+      }
+      EXPECT_TRUE(state.accepting()) << format->name() << "\n" << raw;
+    }
+  }
+  EXPECT_GE(framed, 15);
+}
+
+// A model that knows nothing writes calls under it all the same.
+TEST(CallGrammar, WhateverItAllowsIsACall) {
+  const Compiled compiled;
+  const FormatInput input = two_tools();
+  const size_t words = compiled.vocabulary->mask_words();
+  for (const OutputFormat* format : FormatRegistry::global().all()) {
+    if (format->syntaxes().empty()) {
+      continue;
+    }
+    const auto grammar = compiled.grammar(*format->syntaxes()[0], input);
+    ASSERT_NE(grammar, nullptr) << format->name();
+    std::mt19937 random(11);
+    GrammarState state(grammar);
+    std::string raw;
+    while (raw.size() < 3000 && !state.stopped()) {
+      std::vector<uint32_t> bits(words);
+      ASSERT_TRUE(state.fill_mask(bits));
+      std::vector<int32_t> allowed;
+      for (int32_t id = 0; id < compiled.vocabulary->rows(); ++id) {
+        if (bits[id / 32] >> (id % 32) & 1) {
+          allowed.push_back(id);
+        }
+      }
+      ASSERT_FALSE(allowed.empty());
+      const bool may_end = std::ranges::count(allowed, compiled.words.end) > 0;
+      if (may_end && random() % 2 == 0) {
+        break;
+      }
+      const int32_t id = allowed[random() % allowed.size()];
+      if (id == compiled.words.end) {
+        break;
+      }
+      ASSERT_TRUE(state.accept(id));
+      raw += compiled.vocabulary->tokenizer().token_bytes(id);
+    }
+    if (!state.accepting()) {
+      continue;  // random text that did not end in time
+    }
+    std::vector<FormatEvent> events;
+    const auto machine = format->start(input);
+    machine->feed(raw, events);
+    machine->finish(FinishCause::end, events);
+    EXPECT_TRUE(has_call(events)) << format->name() << "\n" << raw;
+  }
+}
+
+TEST(FormatCorpus, Replays) {
+  int replayed = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           RAPID_MLX_TEST_DATA "/fuzz/corpus/formats")) {
+    fuzz_formats(test::read_all(entry.path()));
+    ++replayed;
+  }
+  EXPECT_GE(replayed, 50);
+}
+
+}  // namespace
+}  // namespace rapid
