@@ -143,8 +143,7 @@ CallGrammar call_grammar(
   if (!several) {
     writer.rule(
         "start",
-        writer.text(last.turn_before) + " call" +
-            writer.text(last.turn_after));
+        writer.text(last.turn_before) + " call" + writer.text(last.turn_after));
     return std::move(writer).finish();
   }
   // The lexer takes the longest match, so what both ways begin with is apart.
