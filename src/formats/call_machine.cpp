@@ -192,7 +192,8 @@ CallMachine::Step CallMachine::read_call(std::vector<FormatEvent>& out) {
   context.budget = end_ ? &budget_ : nullptr;
   context.starts = !anything_;
   context.line_start = before == '\n' || !anything_;
-  context.word_start = context.line_start || kBlank.find(before) != kBlank.npos;
+  context.word_start =
+      context.line_start || before == '>' || kBlank.find(before) != kBlank.npos;
   SyntaxRead read;
   for (const Candidate& candidate : candidates_) {
     const Match match =

@@ -28,7 +28,7 @@ struct ReadContext {
   bool own = true;          // false: another family's way of writing
   bool starts = false;      // nothing but white space came before
   bool line_start = false;  // of a line
-  bool word_start = false;  // behind white space
+  bool word_start = false;  // behind white space or a tag
   // Bytes that readers may still look at; at 0 all is text. So that nothing
   // makes the work more than linear.
   size_t* budget = nullptr;
