@@ -28,7 +28,8 @@ Constraint of_calls(const TextModel& model, const chat::Request& request) {
       syntaxes.empty() ? *bare : *syntaxes[0],
       ToolSet(input),
       request.parallel_calls,
-      [&](std::string_view name) { return model.codec->marker(name); });
+      [&](std::string_view name) { return model.codec->marker(name); },
+      [&](const Json& schema) { return model.codec->relax(schema); });
   return {
       GrammarSource{Kind::lark, std::move(grammar.lark)},
       {},
@@ -65,7 +66,7 @@ Result<Constraint> make_constraint(
     out.grammar = request.constraint;
     if (out.grammar->kind == Kind::json_schema) {
       RAPID_TRY(const Json schema, parse_json(out.grammar->text));
-      RAPID_TRY(RelaxedSchema relaxed, relax_schema(schema));
+      RAPID_TRY(RelaxedSchema relaxed, model.codec->relax(schema));
       out.grammar->text = dump_json(relaxed.schema);
       out.relaxed = std::move(relaxed.relaxed);
     }

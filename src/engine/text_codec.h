@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "hub/model_files.h"
 #include "text/chat_template.h"
+#include "text/grammar.h"
 #include "text/tokenizer.h"
 
 namespace rapid {
@@ -42,6 +43,11 @@ class TextCodec {
   // The token of this name, if it is one that plain text never leads to.
   virtual std::optional<int32_t> marker(std::string_view) const {
     return std::nullopt;
+  }
+
+  // The schema as the grammar compiler takes it (text/grammar.h).
+  virtual Result<RelaxedSchema> relax(const Json& schema) const {
+    return RelaxedSchema{schema, {}};
   }
 
   // Special tokens give no text, except those whose name is in `kept`.

@@ -76,6 +76,10 @@ class ModelCodec final : public TextCodec {
     return id && (tag || tokenizer_->is_special(*id)) ? id : std::nullopt;
   }
 
+  Result<RelaxedSchema> relax(const Json& schema) const override {
+    return relax_schema(schema);
+  }
+
   std::string_view template_source() const override {
     return chat_ ? std::string_view(chat_->source()) : std::string_view();
   }

@@ -3,15 +3,17 @@
 #include <algorithm>
 
 #include "formats/common_syntaxes.h"
-#include "text/grammar.h"
 
 namespace rapid {
 namespace {
 
 class GrammarWriter {
  public:
-  GrammarWriter(const CallSyntax& syntax, const MarkerId& marker)
-      : marker_(marker), markers_(syntax.markers()) {
+  GrammarWriter(
+      const CallSyntax& syntax,
+      const MarkerId& marker,
+      const RelaxSchema& relax)
+      : marker_(marker), relax_(relax), markers_(syntax.markers()) {
     std::ranges::sort(markers_, std::ranges::greater(), &std::string::size);
   }
 
@@ -46,7 +48,7 @@ class GrammarWriter {
 
   // A JSON value that fits the schema.
   std::string json(const Json& schema, const std::string& place) {
-    auto relaxed = relax_schema(schema);
+    auto relaxed = relax_(schema);
     if (!relaxed) {
       relaxed_.push_back(place + ": " + relaxed.error().what);
       return " %json {}";
@@ -110,6 +112,7 @@ class GrammarWriter {
   }
 
   const MarkerId& marker_;
+  const RelaxSchema& relax_;
   std::vector<std::string> markers_;
   std::string rules_;
   std::vector<std::string> relaxed_;
@@ -122,12 +125,13 @@ CallGrammar call_grammar(
     const CallSyntax& syntax,
     const ToolSet& tools,
     bool several,
-    const MarkerId& marker) {
+    const MarkerId& marker,
+    const RelaxSchema& relax) {
   const bool framed =
       !tools.tools().empty() && syntax.frame(tools.tools()[0]).has_value();
   const SyntaxPtr bare = bare_json();
   const CallSyntax& used = framed ? syntax : *bare;
-  GrammarWriter writer(used, marker);
+  GrammarWriter writer(used, marker, relax);
   std::string any;
   CallFrame last;
   for (size_t i = 0; i < tools.tools().size(); ++i) {

@@ -11,11 +11,15 @@
 #include <vector>
 
 #include "formats/call_syntax.h"
+#include "text/grammar.h"
 
 namespace rapid {
 
 // The id of a token with this name that no other text leads to, or none.
 using MarkerId = std::function<std::optional<int32_t>(std::string_view)>;
+
+// relax_schema() of text/grammar.h, or a stand-in.
+using RelaxSchema = std::function<Result<RelaxedSchema>(const Json&)>;
 
 struct CallGrammar {
   std::string lark;
@@ -29,6 +33,7 @@ CallGrammar call_grammar(
     const CallSyntax& syntax,
     const ToolSet& tools,
     bool several,
-    const MarkerId& marker);
+    const MarkerId& marker,
+    const RelaxSchema& relax);
 
 }  // namespace rapid
