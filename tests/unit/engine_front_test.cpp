@@ -120,7 +120,7 @@ TEST_F(FrontTest, ToolCalls) {
       {"Hm.<tool_call>{\"name\":\"read\",\"arguments\":{\"p\":\"STOP\"}}"
        "</tool_call>\n<tool_call>{\"name\":\"read\",\"arguments\":{}}"
        "</tool_call>",
-       "<tool_call>{\"name\":read}</tool_call>"});
+       "<tool_call>{\"arguments\":{}}</tool_call>"});
   Front front(engine, model);
   chat::Request request = chat_request("x");
   request.choices = 2;
@@ -141,7 +141,7 @@ TEST_F(FrontTest, ToolCalls) {
     EXPECT_EQ(recorder.content(1), "");
     EXPECT_EQ(
         recorder.all<chat::Rejected>(1)[0].raw,
-        "<tool_call>{\"name\":read}</tool_call>");
+        "<tool_call>{\"arguments\":{}}</tool_call>");
     EXPECT_EQ(recorder.all<chat::Finished>(1)[0].reason, Reason::stop);
     return calls[0].call.id;
   };
