@@ -84,6 +84,7 @@ struct TokenLoop {
 // The history's latest call came before, with the same result.
 struct CallLoop {
   std::string name;
+  std::string arguments;  // canonical, as engine/loop_guard.h makes them
   int times = 0;
 };
 
@@ -91,6 +92,7 @@ struct Finished {
   enum class Reason { stop, length, tool_calls };
   int choice = 0;
   Reason reason = Reason::stop;
+  int redecoded = 0;  // malformed calls that were decoded again
   std::optional<TokenLoop> token_loop;
   std::optional<CallLoop> call_loop;
 };

@@ -49,6 +49,10 @@ struct Request {
   std::optional<GrammarSource> constraint;
   bool parallel_calls = true;  // false: only the first call of a turn
 
+  // "" or what the client asked for: none minimal low medium high ...
+  std::string reasoning_effort;
+  std::optional<int> reasoning_max_tokens;
+
   // Logprobs of generated tokens with this many alternatives (0..20).
   std::optional<int> logprobs;
   bool echo = false;  // completions: give the prompt back

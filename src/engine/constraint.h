@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "chat/request.h"
@@ -17,6 +18,8 @@ namespace rapid {
 struct Constraint {
   std::optional<GrammarSource> grammar;  // none: all is free
   std::vector<int32_t> after;            // GenerateRequest::grammar_after
+  // `grammar` where the reasoning is over; none = the same.
+  std::optional<GrammarSource> behind;
   // "place: keyword": what schemas lost because the compiler lacks it.
   std::vector<std::string> relaxed;
 };
@@ -27,5 +30,16 @@ Result<Constraint> make_constraint(
     const chat::Request& request,
     const ReasoningStyle* reasoning,
     Thinking thinking);
+
+// Some tool says `strict`, and the model is free to call it.
+bool wants_strict_calls(const chat::Request& request);
+
+// One call of the tools that `input` allows, behind the text `prefix`: as the
+// model's format writes it or, `bare`, as a JSON object.
+GrammarSource strict_call(
+    const TextModel& model,
+    const FormatInput& input,
+    std::string_view prefix,
+    bool bare);
 
 }  // namespace rapid

@@ -25,6 +25,13 @@
 
 namespace rapid {
 
+// A choice that goes on: the end of the prompt is its answer so far. It was
+// taken back (rewound) to there, or its worker died.
+struct Resumption {
+  int choice = 0;    // its number: the seed's draws go on as they were
+  int answered = 0;  // tokens of the prompt that are its own
+};
+
 struct GenerateRequest {
   std::vector<int32_t> prompt;  // at least one token
   SamplingOptions sampling;     // with the seed, chosen by the front
@@ -40,10 +47,15 @@ struct GenerateRequest {
   // The grammar starts behind these sampled tokens (the close of reasoning):
   // until then all is free but an end. Empty = from the first token.
   std::vector<int32_t> grammar_after;
+  // Where nothing more may follow in the grammar all is free again, instead
+  // of the choice's end.
+  bool grammar_then_free = false;
   // With this many alternatives (0..20); none = no logprobs.
   std::optional<int> logprobs;
   std::optional<int> prompt_logprobs;
   bool use_cache = true;  // false: neither read nor written
+  // With one choice. Runs before all that wait: a client is in mid-stream.
+  std::optional<Resumption> resume;
 };
 
 struct EngineLogprob {

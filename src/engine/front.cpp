@@ -2,99 +2,32 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
-#include <random>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/log.h"
 #include "base/queue.h"
-#include "engine/chat_prompt.h"
-#include "engine/choice_text.h"
-#include "engine/constraint.h"
-#include "formats/reasoning.h"
+#include "engine/front_request.h"
 
 namespace rapid {
 namespace {
 
-// One prompt of a request: one request of the engine.
-struct Part {
-  RequestId id = 0;
-  EnginePrompt prompt;
-  std::vector<ChoiceText> choices;
-  EngineProgress progress;
-};
-
-// A request on its way. The mutex guards all of it and is held while the sink
-// runs, so that cancel() returns only after the last call of the sink.
-struct Active {
-  Ticket ticket = 0;
-  std::mutex mutex;
-  bool closed = false;
-  ChatSink sink;
-  std::vector<Part> parts;
-  size_t parts_left = 0;
-  bool echo = false;
-  chat::Usage usage;
-  std::vector<std::string> relaxed;  // of the constraint
-};
-
 constexpr int kStart = -1;  // Item::part: the request was accepted
+constexpr int kAll = -1;    // Item::choice: those of the part
 
 struct Item {
-  std::shared_ptr<Active> active;
+  std::shared_ptr<FrontRequest> request;
   int part = kStart;
+  int choice = kAll;  // whose own request the event is of
+  int attempt = 0;
   EngineEvent event;
 };
 
-uint64_t random_seed() {
-  thread_local std::random_device device;
-  return (uint64_t{device()} << 32) ^ device();
-}
-
-// So that one seed gives other call ids in the next turn.
-uint64_t call_key(uint64_t seed, const std::vector<int32_t>& ids) {
-  uint64_t hash = 0xcbf29ce484222325 ^ seed;  // FNV-1a over the ids
-  for (const int32_t id : ids) {
-    hash = (hash ^ static_cast<uint32_t>(id)) * 0x100000001b3;
-  }
-  return hash;
-}
-
-Status check_context(
-    const EnginePrompt& prompt, const chat::Request& request, int context) {
-  const int length = static_cast<int>(prompt.ids.size());
-  const int room = request.max_tokens == 0 ? 0 : 1;
-  if (length + room > context) {
-    return Error{
-        ErrorCode::context_length,
-        fmt::format(
-            "the prompt has {} tokens, the context holds {} with at least one "
-            "for the answer",
-            length,
-            context),
-        "shorten the conversation, or start the server with a larger --ctx",
-        request.messages.empty() ? "prompt" : "messages"};
-  }
-  return {};
-}
-
-Status check_ids(const EnginePrompt& prompt, int vocabulary) {
-  for (const int32_t id : prompt.ids) {
-    if (id < 0 || id >= vocabulary) {
-      return Error{
-          ErrorCode::invalid_argument,
-          fmt::format(
-              "token id {} is outside of the vocabulary of {}", id, vocabulary),
-          "",
-          "prompt"};
-    }
-  }
-  return {};
-}
+using Events = std::vector<chat::Event>;
 
 }  // namespace
 
@@ -105,8 +38,13 @@ struct Front::Impl {
   // Shared with the engine's sinks, which may outlive the front.
   std::shared_ptr<Queue<Item>> queue = std::make_shared<Queue<Item>>();
   std::mutex mutex;  // of the two below; never held while taking another
-  std::map<Ticket, std::shared_ptr<Active>> open;
+  std::map<Ticket, std::shared_ptr<FrontRequest>> open;
   Ticket last_ticket = 0;
+  std::atomic<uint64_t> redecoded = 0;
+  std::atomic<uint64_t> not_redecoded = 0;
+  std::atomic<uint64_t> strict = 0;
+  std::atomic<uint64_t> loops_broken = 0;
+  std::atomic<uint64_t> thoughts_closed = 0;
   std::thread thread;
 
   void run() {
@@ -121,47 +59,56 @@ struct Front::Impl {
   }
 
   void handle(Item& item) {
-    Active& active = *item.active;
-    std::lock_guard lock(active.mutex);
-    if (active.closed) {
+    FrontRequest& request = *item.request;
+    std::lock_guard lock(request.mutex);
+    if (request.closed) {
       return;
     }
-    std::vector<chat::Event> out;
+    Events out;
     if (item.part == kStart) {
-      out.push_back(chat::Started{active.usage.prompt_tokens, active.relaxed});
+      out.push_back(
+          chat::Started{request.usage.prompt_tokens, request.relaxed});
     } else {
-      std::visit(
-          [&](auto& event) { on(active, item.part, event, out); }, item.event);
+      std::visit([&](auto& event) { on(item, event, out); }, item.event);
     }
     for (const chat::Event& event : out) {
-      active.sink(event);
+      request.sink(event);
     }
   }
 
-  void on(
-      Active& active,
-      int part,
-      const EngineProgress& event,
-      std::vector<chat::Event>& out) {
-    active.parts[part].progress = event;
+  // Whom an event is for; null when it is of an earlier attempt.
+  static FrontChoice* choice_of(Item& item, int engine_choice) {
+    const int index = item.choice == kAll ? engine_choice : item.choice;
+    FrontChoice& choice = item.request->parts[item.part].choices.at(index);
+    const bool stale = choice.attempt != item.attempt || choice.text.finished();
+    return stale ? nullptr : &choice;
+  }
+
+  void on(Item& item, const EngineProgress& event, Events& out) {
+    if (item.choice != kAll) {
+      return;
+    }
+    FrontRequest& request = *item.request;
+    request.parts[item.part].progress = event;
     chat::Progress sum;
-    for (const Part& each : active.parts) {
+    for (const FrontPart& each : request.parts) {
       sum.done += each.progress.done;
       sum.cached += each.progress.cached;
     }
-    sum.total = active.usage.prompt_tokens;
+    sum.total = request.usage.prompt_tokens;
     out.push_back(sum);
   }
 
-  void on(
-      Active& active,
-      int index,
-      const EnginePrefilled& event,
-      std::vector<chat::Event>& out) {
-    Part& part = active.parts[index];
-    active.usage.cached_tokens += event.cached_tokens;
-    active.usage.prefill_seconds += event.seconds;
-    if (!active.echo) {
+  void on(Item& item, const EnginePrefilled& event, Events& out) {
+    FrontRequest& request = *item.request;
+    if (item.choice != kAll) {
+      request.usage.decode_seconds += event.seconds;
+      return;
+    }
+    FrontPart& part = request.parts[item.part];
+    request.usage.cached_tokens += event.cached_tokens;
+    request.usage.prefill_seconds += event.seconds;
+    if (!request.echo) {
       return;
     }
     chat::Prompt prompt;
@@ -172,179 +119,143 @@ struct Front::Impl {
     }
     const int choices = static_cast<int>(part.choices.size());
     for (int c = 0; c < choices; ++c) {
-      prompt.choice = index * choices + c;
+      prompt.choice = item.part * choices + c;
       out.push_back(prompt);
     }
   }
 
-  void on(
-      Active& active,
-      int index,
-      const EngineToken& event,
-      std::vector<chat::Event>& out) {
-    Part& part = active.parts[index];
-    ChoiceText& choice = part.choices.at(event.choice);
-    if (choice.finished()) {
+  void on(Item& item, const EngineToken& event, Events& out) {
+    FrontChoice* choice = choice_of(item, event.choice);
+    if (choice == nullptr) {
       return;  // the engine had not heard of the stop string yet
     }
-    choice.token(event, out);
-    if (choice.finished()) {
-      engine->cancel(part.id, event.choice);
-    }
+    choice->text.token(event, out);
+    settle(item, *choice, true, out);
   }
 
-  void on(
-      Active& active,
-      int index,
-      const EngineChoiceEnd& event,
-      std::vector<chat::Event>& out) {
+  void on(Item& item, const EngineChoiceEnd& event, Events& out) {
     using Reason = EngineChoiceEnd::Reason;
-    ChoiceText& choice = active.parts[index].choices.at(event.choice);
-    if (choice.finished()) {
+    FrontChoice* choice = choice_of(item, event.choice);
+    if (choice == nullptr) {
       return;
     }
     if (event.end_token >= 0) {  // a grammar ends without one
-      choice.count_end_token();
+      choice->text.count_end_token();
     }
-    choice.end(
+    choice->text.end(
         event.reason == Reason::length ? FinishCause::length : FinishCause::end,
         out);
+    settle(item, *choice, false, out);
   }
 
-  void on(
-      Active& active,
-      int index,
-      const EngineDone& event,
-      std::vector<chat::Event>& out) {
-    for (const ChoiceText& choice : active.parts[index].choices) {
-      active.usage.completion_tokens += choice.tokens();
-      active.usage.reasoning_tokens += choice.reasoning_tokens();
-    }
-    active.usage.decode_seconds += event.decode_seconds;
-    if (--active.parts_left == 0) {
-      out.push_back(chat::Done{active.usage});
-      active.closed = true;
-      forget(active.ticket);
-    }
+  void on(Item& item, const EngineDone& event, Events& out) {
+    item.request->usage.decode_seconds += event.decode_seconds;
+    ended(*item.request, out);
   }
 
-  void on(
-      Active& active,
-      int index,
-      const EngineFailed& event,
-      std::vector<chat::Event>& out) {
-    for (size_t i = 0; i < active.parts.size(); ++i) {
-      if (static_cast<int>(i) != index) {
-        engine->cancel(active.parts[i].id);
+  void on(Item& item, const EngineFailed& event, Events& out) {
+    FrontRequest& request = *item.request;
+    FrontChoice* choice =
+        item.choice == kAll ? nullptr : choice_of(item, item.choice);
+    if (choice != nullptr && choice->restricted) {
+      // Without its grammar the call stays what it was.
+      spdlog::warn("a call is not decoded again: {}", event.error.what);
+      ++not_redecoded;
+      choice->text.give_up(out);
+      if (!choice->text.finished()) {
+        start_again(item, *choice, Detour{}, out);
       }
+      return ended(request, out);
+    }
+    for (const RequestId id : request.ids) {
+      engine->cancel(id);
     }
     out.push_back(chat::Failed{event.error});
-    active.closed = true;
-    forget(active.ticket);
+    request.closed = true;
+    forget(request.ticket);
   }
 
-  // The text of the last few tokens.
-  std::string end_of(const std::vector<int32_t>& ids) const {
-    constexpr size_t kTokens = 12;
-    std::string out;
-    for (size_t i = ids.size() - std::min(ids.size(), kTokens); i < ids.size();
-         ++i) {
-      out += model->codec->token_bytes(ids[i]);
+  // What the choice's last token or end led to. `runs`: in the engine, still.
+  void settle(Item& item, FrontChoice& choice, bool runs, Events& out) {
+    const auto detour = choice.text.take_detour();
+    if (runs && (detour || choice.text.finished())) {
+      engine->cancel(choice.request, item.choice == kAll ? choice.number : 0);
     }
-    return out;
+    if (detour) {
+      count(*detour, choice);
+      start_again(item, choice, *detour, out);
+    }
   }
 
-  std::shared_ptr<Active> make_active(
-      const chat::Request& request,
-      std::vector<EnginePrompt> prompts,
-      uint64_t seed);
-  GenerateRequest engine_request(
-      const chat::Request& request,
-      const EnginePrompt& prompt,
-      Constraint constraint,
-      uint64_t seed) const;
-  // Raw prompts have no roles and no tools: what comes is text.
-  const ReasoningStyle* reasoning(const chat::Request& request) const {
-    return request.messages.empty()
-               ? nullptr
-               : reasoning_for(*model->format, model->reasoning);
+  void count(const Detour& detour, const FrontChoice& choice) {
+    using Kind = Detour::Kind;
+    switch (detour.kind) {
+      case Kind::strict_call:
+        ++(choice.text.redecoding() ? redecoded : strict);
+        break;
+      case Kind::no_call:
+        ++loops_broken;
+        break;
+      case Kind::close_thought:
+        ++thoughts_closed;
+        break;
+      case Kind::free:
+        break;
+    }
   }
-  Thinking thinking(
-      const ReasoningStyle* style, const EnginePrompt& prompt) const {
-    return style ? thinking_of_prompt(*style, end_of(prompt.ids))
-                 : Thinking::automatic;
+
+  // A request of its own for the rest of a choice.
+  void start_again(
+      Item& item, FrontChoice& choice, const Detour& detour, Events& out) {
+    FrontRequest& request = *item.request;
+    GenerateRequest next =
+        go_on(*model, request, request.parts[item.part], choice, detour, out);
+    if (choice.text.finished()) {
+      return;
+    }
+    if (next.max_tokens == 0) {
+      return choice.text.end(FinishCause::length, out);
+    }
+    submit(item.request, item.part, choice.number, ++choice.attempt, next);
+  }
+
+  void submit(
+      const std::shared_ptr<FrontRequest>& request,
+      int part,
+      int choice,
+      int attempt,
+      GenerateRequest& wanted) {
+    const RequestId id = engine->submit(
+        std::move(wanted),
+        [queue = queue, request, part, choice, attempt](
+            const EngineEvent& event) {
+          queue->push({request, part, choice, attempt, event});
+        });
+    request->ids.push_back(id);
+    ++request->running;
+    for (FrontChoice& each : request->parts[part].choices) {
+      if (choice == kAll || each.number == choice) {
+        each.request = id;
+      }
+    }
+  }
+
+  // One of the engine's requests is over.
+  void ended(FrontRequest& request, Events& out) {
+    if (--request.running > 0) {
+      return;
+    }
+    for (const FrontPart& part : request.parts) {
+      for (const FrontChoice& choice : part.choices) {
+        request.usage.completion_tokens += choice.text.tokens();
+        request.usage.reasoning_tokens += choice.text.reasoning_tokens();
+      }
+    }
+    out.push_back(chat::Done{request.usage});
+    request.closed = true;
+    forget(request.ticket);
   }
 };
-
-std::shared_ptr<Active> Front::Impl::make_active(
-    const chat::Request& request,
-    std::vector<EnginePrompt> prompts,
-    uint64_t seed) {
-  auto active = std::make_shared<Active>();
-  active->echo = request.echo;
-  active->parts_left = prompts.size();
-  // Raw prompts have no roles and no tools: what comes is text.
-  const OutputFormat* format = request.messages.empty()
-                                   ? FormatRegistry::global().find("plain")
-                                   : model->format;
-  const ReasoningStyle* style = reasoning(request);
-  const auto call_loop = options.loop_guard == LoopGuard::off
-                             ? std::nullopt
-                             : find_call_loop(request.messages);
-  for (EnginePrompt& prompt : prompts) {
-    Part part;
-    const int first = static_cast<int>(active->parts.size()) * request.choices;
-    for (int c = 0; c < request.choices; ++c) {
-      part.choices.emplace_back(
-          model,
-          ChoiceOptions{
-              .choice = first + c,
-              .format = format,
-              .input =
-                  {request.tools,
-                   request.tool_choice,
-                   style,
-                   thinking(style, prompt)},
-              .stop = request.stop,
-              .logprobs = request.logprobs.has_value(),
-              .call_key = call_key(seed, prompt.ids),
-              // Benches want the tokens, whatever they are.
-              .loop_guard =
-                  request.ignore_end ? LoopGuard::off : options.loop_guard,
-              .call_loop = call_loop});
-    }
-    active->usage.prompt_tokens += static_cast<int>(prompt.ids.size());
-    part.prompt = std::move(prompt);
-    active->parts.push_back(std::move(part));
-  }
-  return active;
-}
-
-GenerateRequest Front::Impl::engine_request(
-    const chat::Request& request,
-    const EnginePrompt& prompt,
-    Constraint constraint,
-    uint64_t seed) const {
-  GenerateRequest out;
-  out.grammar = std::move(constraint.grammar);
-  out.grammar_after = std::move(constraint.after);
-  out.prompt = prompt.ids;
-  out.sampling = sampling_options(request.sampling, model->defaults, seed);
-  out.choices = request.choices;
-  const int room =
-      engine->info().context_length - static_cast<int>(prompt.ids.size());
-  out.max_tokens = request.max_tokens.value_or(room);
-  out.use_cache = request.use_cache;
-  out.may_shorten = !request.max_tokens.has_value();
-  if (!request.ignore_end) {
-    out.end_tokens = model->end_tokens;
-  }
-  out.logprobs = request.logprobs;
-  if (request.echo) {
-    out.prompt_logprobs = request.logprobs;
-  }
-  return out;
-}
 
 Front::Front(
     std::shared_ptr<Engine> engine,
@@ -361,82 +272,70 @@ Front::~Front() {
   impl_->queue->close();
   impl_->thread.join();
   // What is still open ends here, so that nobody waits for it.
-  std::map<Ticket, std::shared_ptr<Active>> open;
+  std::map<Ticket, std::shared_ptr<FrontRequest>> open;
   {
     std::lock_guard lock(impl_->mutex);
     open.swap(impl_->open);
   }
-  for (const auto& [ticket, active] : open) {
-    std::lock_guard lock(active->mutex);
-    for (const Part& part : active->parts) {
-      impl_->engine->cancel(part.id);
+  for (const auto& [ticket, request] : open) {
+    std::lock_guard lock(request->mutex);
+    for (const RequestId id : request->ids) {
+      impl_->engine->cancel(id);
     }
-    if (!std::exchange(active->closed, true)) {
-      active->sink(
+    if (!std::exchange(request->closed, true)) {
+      request->sink(
           chat::Failed{{ErrorCode::cancelled, "the server is shutting down"}});
     }
   }
 }
 
-Result<Ticket> Front::submit(const chat::Request& request, ChatSink sink) {
+Result<Ticket> Front::submit(const chat::Request& asked, ChatSink sink) {
   Impl& impl = *impl_;
-  const EngineInfo& info = impl.engine->info();
-  RAPID_CHECK(check_request(request, info.vocabulary));
   RAPID_TRY(
-      std::vector<EnginePrompt> prompts, build_prompts(*impl.model, request));
-  for (const EnginePrompt& prompt : prompts) {
-    RAPID_CHECK(check_ids(prompt, info.vocabulary));
-    RAPID_CHECK(check_context(prompt, request, info.context_length));
-  }
-  std::vector<Constraint> constraints;
-  const ReasoningStyle* style = impl.reasoning(request);
-  for (const EnginePrompt& prompt : prompts) {
-    RAPID_TRY(
-        Constraint constraint,
-        make_constraint(
-            *impl.model, request, style, impl.thinking(style, prompt)));
-    constraints.push_back(std::move(constraint));
-  }
-  const uint64_t seed = request.sampling.seed.value_or(random_seed());
-  auto active = impl.make_active(request, std::move(prompts), seed);
-  active->sink = std::move(sink);
-  active->relaxed = constraints.front().relaxed;
+      const auto request,
+      make_front_request(impl.model, impl.engine->info(), impl.options, asked));
+  request->sink = std::move(sink);
   {
     std::lock_guard lock(impl.mutex);
-    active->ticket = ++impl.last_ticket;
-    impl.open[active->ticket] = active;
+    request->ticket = ++impl.last_ticket;
+    impl.open[request->ticket] = request;
   }
   // The front thread waits here, briefly, until every id is known.
-  std::lock_guard lock(active->mutex);
-  impl.queue->push({active, kStart, {}});
-  for (size_t i = 0; i < active->parts.size(); ++i) {
-    Part& part = active->parts[i];
-    part.id = impl.engine->submit(
-        impl.engine_request(
-            request, part.prompt, std::move(constraints[i]), seed),
-        [queue = impl.queue, active, i](const EngineEvent& event) {
-          queue->push({active, static_cast<int>(i), event});
-        });
+  std::lock_guard lock(request->mutex);
+  impl.queue->push({request, kStart, kAll, 0, {}});
+  for (size_t i = 0; i < request->parts.size(); ++i) {
+    GenerateRequest wanted = request->parts[i].base;
+    wanted.prompt = request->parts[i].prompt.ids;
+    impl.submit(request, static_cast<int>(i), kAll, 0, wanted);
   }
-  return active->ticket;
+  return request->ticket;
 }
 
 void Front::cancel(Ticket ticket) {
-  std::shared_ptr<Active> active;
+  std::shared_ptr<FrontRequest> request;
   {
     std::lock_guard lock(impl_->mutex);
     const auto found = impl_->open.find(ticket);
     if (found == impl_->open.end()) {
       return;
     }
-    active = found->second;
+    request = found->second;
     impl_->open.erase(found);
   }
-  std::lock_guard lock(active->mutex);
-  active->closed = true;
-  for (const Part& part : active->parts) {
-    impl_->engine->cancel(part.id);
+  std::lock_guard lock(request->mutex);
+  request->closed = true;
+  for (const RequestId id : request->ids) {
+    impl_->engine->cancel(id);
   }
+}
+
+FrontStats Front::stats() const {
+  return {
+      impl_->redecoded,
+      impl_->not_redecoded,
+      impl_->strict,
+      impl_->loops_broken,
+      impl_->thoughts_closed};
 }
 
 Result<std::vector<std::vector<int32_t>>> Front::tokenise(

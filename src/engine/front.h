@@ -61,6 +61,18 @@ using Ticket = uint64_t;
 
 struct FrontOptions {
   LoopGuard loop_guard = LoopGuard::report;
+  // Malformed calls are decoded again under their grammar, at most twice at
+  // one place; else they are rejected.
+  bool redecode = true;
+};
+
+// Since the front began.
+struct FrontStats {
+  uint64_t redecoded = 0;        // malformed calls
+  uint64_t not_redecoded = 0;    // ... whose grammar was refused
+  uint64_t strict = 0;           // calls of strict tools, put under a grammar
+  uint64_t loops_broken = 0;     // calls that were not let be repeated
+  uint64_t thoughts_closed = 0;  // by their budget
 };
 
 class Front {
@@ -85,6 +97,7 @@ class Front {
   Result<std::vector<std::vector<int32_t>>> tokenise(
       const chat::Request& request) const;
 
+  FrontStats stats() const;
   const TextModel& model() const;
   Engine& engine() const;
 

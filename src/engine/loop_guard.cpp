@@ -20,12 +20,6 @@ struct AnsweredCall {
   bool operator==(const AnsweredCall&) const = default;
 };
 
-std::string sorted_json(const std::string& arguments) {
-  // Its objects are sorted maps.
-  return nlohmann::json(repaired_arguments(arguments))
-      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 std::vector<AnsweredCall> answered_calls(
     const std::vector<chat::Message>& messages) {
   std::vector<AnsweredCall> out;
@@ -41,13 +35,19 @@ std::vector<AnsweredCall> answered_calls(
         std::ranges::find(*calls, message.tool_call_id, &chat::ToolCall::id);
     if (call != calls->end()) {
       out.push_back(
-          {call->name, sorted_json(call->arguments), message.content});
+          {call->name, canonical_arguments(call->arguments), message.content});
     }
   }
   return out;
 }
 
 }  // namespace
+
+std::string canonical_arguments(const std::string& arguments) {
+  // Its objects are sorted maps.
+  return nlohmann::json(repaired_arguments(arguments))
+      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
 
 int loop_tokens(int period) {
   const int repeats = (kFewestTokens + period - 1) / period;
@@ -150,7 +150,8 @@ std::optional<chat::CallLoop> find_call_loop(
   if (times < kFewestCalls) {
     return std::nullopt;
   }
-  return chat::CallLoop{calls.back().name, static_cast<int>(times)};
+  return chat::CallLoop{
+      calls.back().name, calls.back().arguments, static_cast<int>(times)};
 }
 
 }  // namespace rapid

@@ -69,7 +69,11 @@ class MlxEngine final : public Engine {
         ticketed->grammar = grammars_->compile(*ticketed->request.grammar);
       }
       open_[id] = ticketed;
-      waiting_.push_back(std::move(ticketed));
+      if (ticketed->request.resume) {
+        waiting_.push_front(std::move(ticketed));
+      } else {
+        waiting_.push_back(std::move(ticketed));
+      }
     }
     wake_.notify_all();
     return id;
@@ -167,6 +171,12 @@ Status MlxEngine::check(const GenerateRequest& request) const {
     return Error{
         ErrorCode::invalid_argument,
         "choices must be at least 1 and max_tokens at least 0"};
+  }
+  if (request.resume && (request.choices != 1 || request.resume->answered < 0 ||
+                         request.resume->answered >= length)) {
+    return Error{
+        ErrorCode::invalid_argument,
+        "only one choice can go on, with its answer behind a prompt"};
   }
   for (const auto* ids : {&request.prompt, &request.grammar_after}) {
     for (const int32_t id : *ids) {

@@ -213,7 +213,7 @@ void Job::branch_out(std::span<float> row) {
     Branch branch{
         .sequence = root_,
         .own = nullptr,
-        .sampler = Sampler(request().sampling, c, prompt()),
+        .sampler = make_sampler(c),
         .grammar = grammar_ ? grammar_->clone() : nullptr};
     if (c > 0 && limits_.max_tokens > 1) {
       branch.own = std::make_unique<Sequence>(root_->fork());
@@ -233,6 +233,19 @@ void Job::branch_out(std::span<float> row) {
     }
   }
   prepare_masks();
+}
+
+// Of a choice that goes on: as it was behind its last token.
+Sampler Job::make_sampler(int choice) const {
+  const Resumption resumed =
+      request().resume.value_or(Resumption{.choice = choice});
+  const size_t asked = prompt().size() - resumed.answered;
+  const auto ids = std::span(prompt());
+  Sampler sampler(request().sampling, resumed.choice, ids.first(asked));
+  for (const int32_t token : ids.subspan(asked)) {
+    sampler.accept(token);
+  }
+  return sampler;
 }
 
 void Job::sample(int choice, std::span<float> row) {
@@ -272,9 +285,13 @@ void Job::sample(int choice, std::span<float> row) {
   branch.sampler.accept(token);
   branch.next = token;
   send(event);
-  if (branch.grammar && branch.grammar->ended()) {
-    end(choice, EngineChoiceEnd::Reason::end_token);
-  } else if (branch.generated >= limits_.max_tokens) {
+  const bool complete = branch.grammar && branch.grammar->ended();
+  if (complete && request().grammar_then_free) {
+    branch.grammar.reset();
+  } else if (complete) {
+    return end(choice, EngineChoiceEnd::Reason::end_token);
+  }
+  if (branch.generated >= limits_.max_tokens) {
     end(choice, EngineChoiceEnd::Reason::length);
   }
 }

@@ -90,6 +90,7 @@ class Job {
   void score_prompt(std::span<float> rows, int vocabulary);
   void accept_prefill(std::span<float> rows, int vocabulary);
   void branch_out(std::span<float> row);
+  Sampler make_sampler(int choice) const;
   void sample(int choice, std::span<float> row);
   void end(int choice, EngineChoiceEnd::Reason reason, int32_t token = -1);
   void finish();

@@ -73,6 +73,21 @@ void CallMachine::finish(FinishCause cause, std::vector<FormatEvent>& out) {
   begin_ = 0;
 }
 
+size_t CallMachine::open_call() const {
+  const std::string_view text = rest().substr(std::min(blank_, rest().size()));
+  if (!at_call_ || text.empty() || (text[0] != '<' && text[0] != '[')) {
+    return 0;
+  }
+  for (const Candidate& candidate : candidates_) {
+    const TagMatch open =
+        match_any(text, 0, candidate.syntax->openers(), false);
+    if (candidate.own && open.match == Match::yes && open.size > 3) {
+      return text.size();
+    }
+  }
+  return 0;
+}
+
 // Whether asking about the held call again is worth it.
 bool CallMachine::may_ask(std::string_view news) {
   const size_t size = rest().size();

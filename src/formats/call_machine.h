@@ -25,6 +25,7 @@ class CallMachine final : public FormatMachine {
   void feed(std::string_view text, std::vector<FormatEvent>& out) override;
   void finish(FinishCause cause, std::vector<FormatEvent>& out) override;
   size_t held() const override { return buffer_.size() - begin_; }
+  size_t open_call() const override;
 
  private:
   struct Candidate {

@@ -47,6 +47,15 @@ class ChannelMachine final : public FormatMachine {
     return buffer_.size() + answer_->held() + (thought_ ? thought_->held() : 0);
   }
 
+  bool thinking() const override {
+    return state_ == State::body && route_ == Route::reasoning;
+  }
+
+  size_t open_call() const override {
+    const size_t call = thought_ ? thought_->open_call() : answer_->open_call();
+    return call == 0 ? 0 : call + buffer_.size();
+  }
+
  private:
   enum class State { implied, header, body };
 

@@ -76,6 +76,11 @@ class FormatMachine {
   // Bytes given to feed() that no event covers yet: logprobs of held text
   // wait for it.
   virtual size_t held() const { return 0; }
+  // What came last is inside of a block of reasoning.
+  virtual bool thinking() const { return false; }
+  // The last so many bytes are a call that has surely begun, in the format's
+  // own way and by a tag; 0: none has.
+  virtual size_t open_call() const { return 0; }
 };
 
 class OutputFormat {

@@ -124,6 +124,17 @@ class ReasoningMachine final : public FormatMachine {
     return buffer_.size() + answer_->held() + thought_->held();
   }
 
+  bool thinking() const override {
+    return state_ == State::opened || state_ == State::thought ||
+           (state_ == State::start && implicit_);
+  }
+
+  size_t open_call() const override {
+    const size_t call =
+        state_ == State::thought ? thought_->open_call() : answer_->open_call();
+    return call == 0 ? 0 : call + buffer_.size();
+  }
+
  private:
   // start: nothing but space so far; opened: behind the opening tag; closed:
   // behind the closing one.
@@ -259,6 +270,7 @@ const std::vector<ReasoningStyle>& reasoning_styles() {
        .open = "<|channel|>analysis<|message|>",
        .close = "<|end|>",
        .answer_header = "<|channel|>final<|message|>",
+       .next_message = "<|start|>assistant",
        .channels = &harmony_channels()},
       {.name = "gemma4",
        .aliases = {"gemma_4"},

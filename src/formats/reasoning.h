@@ -28,6 +28,8 @@ struct ReasoningStyle {
   std::vector<std::string> soft_closes = {};
   // What opens the answer behind the reasoning, where a tag's end does not.
   std::string_view answer_header = {};
+  // What stands between two messages of one turn.
+  std::string_view next_message = {};
   // Instead of tags: messages with headers.
   const ChannelShape* channels = nullptr;
 };

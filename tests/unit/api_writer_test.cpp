@@ -89,7 +89,7 @@ TEST(ChatWriter, LoopsAreNamed) {
                           : chunk(stream->events[stream->events.size() - 2]);
     return dump_json(last.value("rapid_mlx", Json()).value("loop", Json()));
   };
-  end.call_loop = chat::CallLoop{"grep", 4};
+  end.call_loop = chat::CallLoop{"grep", "{}", 4};
   EXPECT_EQ(loop(""), R"({"kind":"call","name":"grep","times":4})");
   end.token_loop = chat::TokenLoop{.period = 3, .repeats = 50, .start = 7};
   for (const char* more : {"", R"(,"stream":true)"}) {

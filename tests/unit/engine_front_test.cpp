@@ -121,7 +121,7 @@ TEST_F(FrontTest, ToolCalls) {
        "</tool_call>\n<tool_call>{\"name\":\"read\",\"arguments\":{}}"
        "</tool_call>",
        "<tool_call>{\"arguments\":{}}</tool_call>"});
-  Front front(engine, model);
+  Front front(engine, model, {.redecode = false});
   chat::Request request = chat_request("x");
   request.choices = 2;
   request.tools = {{.name = "read"}};
