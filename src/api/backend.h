@@ -53,6 +53,7 @@ class Backend {
       const chat::Request& request) const = 0;
 
   virtual EngineStats stats() const = 0;
+  virtual FrontStats front_stats() const = 0;
 };
 
 }  // namespace rapid

@@ -41,6 +41,7 @@ class FrontBackend : public Backend {
     return front_->tokenise(request);
   }
   EngineStats stats() const override { return front_->engine().stats(); }
+  FrontStats front_stats() const override { return front_->stats(); }
 
  private:
   std::shared_ptr<Front> front_;

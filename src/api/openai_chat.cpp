@@ -148,13 +148,22 @@ class ChatWriter : public OpenAiWriter {
   }
 };
 
+constexpr int kMostTokens = 1 << 30;
+
 Status read_template_kwargs(const Fields& fields, chat::Request& request) {
   Json& kwargs = request.template_kwargs;
   RAPID_TRY(const auto effort, fields.string("reasoning_effort"));
   if (effort) {
+    request.reasoning_effort = *effort;
     kwargs["reasoning_effort"] = *effort;
     if (*effort == "none") {
       kwargs["enable_thinking"] = false;
+    }
+  }
+  for (const char* name : {"reasoning_max_tokens", "thinking_budget"}) {
+    RAPID_TRY(const auto budget, fields.integer(name, 0, kMostTokens));
+    if (budget) {
+      request.reasoning_max_tokens = static_cast<int>(*budget);
     }
   }
   RAPID_TRY(const auto thinking, fields.boolean("enable_thinking"));

@@ -90,6 +90,7 @@ class OpenAiWriter : public EventWriter {
   Json loop_;                         // the first one found
   std::vector<std::string> relaxed_;  // of the request's schemas
   int finished_ = 0;
+  int redecoded_ = 0;  // malformed calls
 };
 
 }  // namespace rapid

@@ -109,6 +109,7 @@ void OpenAiWriter::on_choice(int index, const chat::Event& event) {
   }
   if (const auto* finished = std::get_if<chat::Finished>(&event)) {
     ++finished_;
+    redecoded_ += finished->redecoded;
     loop_ = loop_.is_null() ? loop_json(*finished) : std::move(loop_);
   }
   if (Json next = piece(index, event); !next.is_null()) {
@@ -146,6 +147,9 @@ Json OpenAiWriter::extras(const chat::Usage* usage) const {
   Json ours = Json::object();
   if (!rejected_.empty()) {
     ours["rejected"] = rejected_;
+  }
+  if (redecoded_ > 0) {
+    ours["redecoded"] = redecoded_;
   }
   if (!relaxed_.empty()) {
     ours["relaxed"] = relaxed_;

@@ -262,7 +262,7 @@ std::function<int()> configure(CLI::App& app) {
   app.add_option(
          "--format", options->format, "Output format, if not by template")
       ->option_text("NAME");
-  add_loop_guard(app, options->front.loop_guard);
+  add_front_flags(app, options->front);
   options->engine.add(app);
   app.add_flag("--verbose", options->verbose, "Speed after each answer");
   return [options] { return chat_command(*options); };

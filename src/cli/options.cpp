@@ -117,17 +117,23 @@ chat::Sampling SamplingFlags::sampling() const {
   };
 }
 
-void add_loop_guard(CLI::App& app, LoopGuard& guard) {
+void add_front_flags(CLI::App& app, FrontOptions& front) {
   static const std::map<std::string, LoopGuard> kNames = {
       {"off", LoopGuard::off},
       {"report", LoopGuard::report},
       {"break", LoopGuard::stop}};
   app.add_option_function<std::string>(
          "--loop-guard",
-         [&guard](const std::string& name) { guard = kNames.at(name); },
+         [&front](const std::string& name) {
+           front.loop_guard = kNames.at(name);
+         },
          "Answers that repeat themselves: off, report or break")
       ->option_text("NAME (report)")
       ->check(CLI::IsMember(kNames).description(""));
+  app.add_flag(
+      "--no-redecode{false}",
+      front.redecode,
+      "Malformed tool calls are rejected, not decoded again");
 }
 
 void add_json_flag(CLI::App& app, bool& json) {

@@ -49,8 +49,8 @@ struct SamplingFlags {
   chat::Sampling sampling() const;
 };
 
-// --loop-guard off|report|break
-void add_loop_guard(CLI::App& app, LoopGuard& guard);
+// --loop-guard off|report|break, --no-redecode
+void add_front_flags(CLI::App& app, FrontOptions& front);
 
 // "" when `device` is auto, cpu, metal, cuda or cuda:N; else what is wrong.
 std::string check_device(const std::string& device);

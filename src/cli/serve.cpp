@@ -204,7 +204,7 @@ std::function<int()> configure(CLI::App& app) {
   app.add_option(
          "--format", options->format, "Output format, if not by template")
       ->option_text("NAME");
-  add_loop_guard(app, options->front.loop_guard);
+  add_front_flags(app, options->front);
   return [options] { return serve(*options); };
 }
 

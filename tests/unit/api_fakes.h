@@ -45,12 +45,14 @@ class FakeBackend : public Backend {
     return std::vector<std::vector<int32_t>>{{1, 2}};
   }
   EngineStats stats() const override { return stats_; }
+  FrontStats front_stats() const override { return front_stats_; }
 
   Script script;
   std::optional<Error> refusal;
   std::vector<chat::Request> requests;
   std::vector<Ticket> cancelled;
   EngineStats stats_;
+  FrontStats front_stats_;
   ModelCard card_;
 };
 

@@ -64,6 +64,22 @@ TEST(Health, TellsLoadingStuckAndFit) {
   EXPECT_EQ(api.call("GET", "/health")->status, 503);
 }
 
+TEST(Metrics, ArePrometheusText) {
+  Api api;
+  api.backend->stats_.generated_tokens = 41;
+  api.backend->front_stats_.redecoded = 3;
+  const auto reply = api.call("GET", "/metrics");
+  EXPECT_EQ(reply->status, 200);
+  const std::string& text = reply->body;
+  EXPECT_NE(text.find("\nrapid_mlx_ready 1\n"), text.npos) << text;
+  EXPECT_NE(text.find("\nrapid_mlx_generated_tokens_total 41\n"), text.npos);
+  EXPECT_NE(text.find("\nrapid_mlx_calls_redecoded_total 3\n"), text.npos);
+  EXPECT_NE(
+      text.find("# TYPE rapid_mlx_calls_redecoded_total counter\n"), text.npos);
+  api.context.set_backend(nullptr);
+  EXPECT_EQ(api.call("GET", "/metrics")->status, 200) << "while loading, too";
+}
+
 TEST(Banner, NamesEveryEndpoint) {
   Api api;
   const auto reply = api.call("HEAD", "/");
