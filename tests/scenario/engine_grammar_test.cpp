@@ -229,6 +229,22 @@ TEST_F(EngineGrammar, TooComplexIsAFailure) {
   EXPECT_TRUE(done.error || done.done);
 }
 
+// A call under its grammar, and text behind it.
+TEST_F(EngineGrammar, FreeBehindAGrammar) {
+  int longer = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    auto wish = request({Kind::regex, "(yes|no)!"}, seed);
+    wish.grammar_then_free = true;
+    wish.max_tokens = 12;
+    const auto done = run(wish);
+    ASSERT_TRUE(done.done);
+    const std::string answer = text(done.text());
+    EXPECT_TRUE(answer.starts_with("yes!") || answer.starts_with("no!"));
+    longer += answer.size() > 4;
+  }
+  EXPECT_GT(longer, 10);
+}
+
 TEST_F(EngineGrammar, CachedTurnsGoOnAsBefore) {
   const auto first = run(request({Kind::json_schema, kSchema}, 8));
   auto cold = request({Kind::json_schema, kSchema}, 8);

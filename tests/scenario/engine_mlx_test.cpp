@@ -127,6 +127,38 @@ TEST_F(MlxEngineTest, ChoicesAreThemselvesAloneAndTogether) {
   EXPECT_EQ(run(greedy(turn, 4)).text(), cold(greedy(turn, 4)).text());
 }
 
+// A choice that is taken up again at any place goes on as it would have.
+TEST_F(MlxEngineTest, ResumedChoicesDrawTheSameTokens) {
+  GenerateRequest whole;
+  whole.prompt = prompt(50);
+  whole.sampling.temperature = 1.2f;
+  whole.sampling.seed = 11;
+  whole.sampling.repetition_penalty = 1.4f;
+  whole.sampling.presence_penalty = 0.7f;
+  whole.max_tokens = 24;
+  whole.choices = 3;
+  const auto want = run(whole);
+  for (const int choice : {0, 2}) {
+    const auto& tokens = want.tokens[choice];
+    for (const int answered : {0, 1, 7, 23}) {
+      GenerateRequest rest = whole;
+      rest.choices = 1;
+      rest.resume = Resumption{choice, answered};
+      rest.max_tokens -= answered;
+      rest.prompt.insert(
+          rest.prompt.end(), tokens.begin(), tokens.begin() + answered);
+      const std::vector<int32_t> tail(tokens.begin() + answered, tokens.end());
+      EXPECT_EQ(run(rest).text(), tail) << choice << " " << answered;
+      EXPECT_EQ(cold(rest).text(), tail) << choice << " " << answered;
+    }
+  }
+  whole.resume = Resumption{0, 3};
+  EXPECT_TRUE(run(whole).error) << "three choices cannot go on";
+  whole.choices = 1;
+  whole.resume = Resumption{0, 50};
+  EXPECT_TRUE(run(whole).error) << "an answer without a prompt";
+}
+
 TEST_F(MlxEngineTest, EndTokensLengthAndContext) {
   const auto all = run(greedy(prompt(20), 10)).text();
   GenerateRequest request = greedy(prompt(20), 10);
