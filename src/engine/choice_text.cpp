@@ -157,13 +157,11 @@ bool ChoiceText::leave(
       return take_back(Kind::no_call, at, out);
     }
   }
-  if (const size_t open = machine_.open_call();
-      open > 0 && options_.strict_calls && events.empty()) {
-    const size_t at = text.size() - open;
-    return (detours_ == 0 || at != left_at_) &&
-           take_back(Kind::strict_call, at, out);
-  }
-  return false;
+  const size_t open =
+      options_.strict_calls && events.empty() ? machine_.open_call() : 0;
+  const size_t at = text.size() - open;
+  return open > 0 && (detours_ == 0 || at != left_at_) &&
+         take_back(Kind::strict_call, at, out);
 }
 
 bool ChoiceText::is_looped(const FormatCall& call) const {

@@ -75,7 +75,13 @@ void CallMachine::finish(FinishCause cause, std::vector<FormatEvent>& out) {
 
 size_t CallMachine::open_call() const {
   const std::string_view text = rest().substr(std::min(blank_, rest().size()));
-  if (!at_call_ || text.empty() || (text[0] != '<' && text[0] != '[')) {
+  if (!at_call_ || text.empty()) {
+    return 0;
+  }
+  if (text[0] == '{' || text[0] == '`') {
+    return names_a_tool(text) ? text.size() : 0;
+  }
+  if (text[0] != '<' && text[0] != '[') {
     return 0;
   }
   for (const Candidate& candidate : candidates_) {
@@ -86,6 +92,24 @@ size_t CallMachine::open_call() const {
     }
   }
   return 0;
+}
+
+// {"name": "read", bare or in a fence, is no text any more.
+bool CallMachine::names_a_tool(std::string_view text) const {
+  constexpr size_t kWindow = 256;
+  constexpr std::string_view kKey = "\"name\"";
+  const std::string_view head = text.substr(0, kWindow);
+  size_t at = head.find(kKey);
+  if (at == head.npos) {
+    return false;
+  }
+  at = head.find_first_not_of(" \t\r\n:", at + kKey.size());
+  if (at == head.npos || head[at] != '"') {
+    return false;
+  }
+  const size_t end = head.find('"', at + 1);
+  return end != head.npos &&
+         tools_.find(head.substr(at + 1, end - at - 1)) != nullptr;
 }
 
 // Whether asking about the held call again is worth it.

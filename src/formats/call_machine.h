@@ -43,6 +43,7 @@ class CallMachine final : public FormatMachine {
   void add(const std::shared_ptr<const CallSyntax>& syntax, bool own);
   void emit_text(size_t count, std::vector<FormatEvent>& out);
   bool may_ask(std::string_view news);
+  bool names_a_tool(std::string_view text) const;
   std::string_view rest() const {
     return std::string_view(buffer_).substr(begin_);
   }

@@ -78,8 +78,8 @@ class FormatMachine {
   virtual size_t held() const { return 0; }
   // What came last is inside of a block of reasoning.
   virtual bool thinking() const { return false; }
-  // The last so many bytes are a call that has surely begun, in the format's
-  // own way and by a tag; 0: none has.
+  // The last so many bytes are a call that has surely begun, by a tag of the
+  // format or as JSON with a tool's name; 0: none has.
   virtual size_t open_call() const { return 0; }
 };
 

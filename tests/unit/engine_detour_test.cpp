@@ -161,6 +161,18 @@ TEST_F(DetourTest, StrictToolsGetTheirGrammarAtTheTag) {
   EXPECT_EQ(recorder.all<chat::Finished>()[0].redecoded, 0);
 }
 
+TEST_F(DetourTest, StrictToolsGetTheirGrammarInOtherClothes) {
+  request.tools = {
+      {.name = "read",
+       .declaration = Json::parse(R"({"name": "read", "strict": true})")}};
+  says({"a\n```json\n{\"name\": \"read\" junk", std::string(kGood)});
+  run();
+  ASSERT_EQ(engine->requests().size(), 2u);
+  EXPECT_EQ(kept(1), "a\n");
+  EXPECT_EQ(stats.strict, 1u);
+  EXPECT_EQ(recorder.content(), "a\n");
+}
+
 TEST_F(DetourTest, OneCallWhereOnlyOneIsWanted) {
   says({"a" + std::string(kGood) + std::string(kGood) + "b"});
   request.parallel_calls = false;
