@@ -147,9 +147,6 @@ class Engine {
   // Unknown or finished ids are ignored.
   virtual void cancel(RequestId id, int choice = -1) = 0;
 
-  // Forgets all of a session's state behind token_index. One session for now.
-  virtual Status rewind(uint64_t session, int token_index) = 0;
-
   virtual EngineStats stats() const = 0;
 };
 

@@ -93,25 +93,6 @@ class MlxEngine final : public Engine {
     }
   }
 
-  Status rewind(uint64_t session, int token_index) override {
-    if (session != 0) {
-      return Error{ErrorCode::not_found, "there is only session 0"};
-    }
-    auto answer = std::make_shared<std::promise<Status>>();
-    auto result = answer->get_future();
-    {
-      std::lock_guard lock(mutex_);
-      if (stop_) {
-        return stopping();
-      }
-      control_.push_back([this, token_index, answer] {
-        answer->set_value(rewind_session(token_index));
-      });
-    }
-    wake_.notify_all();
-    return result.get();
-  }
-
   EngineStats stats() const override {
     std::lock_guard lock(mutex_);
     EngineStats out = stats_;
@@ -131,7 +112,6 @@ class MlxEngine final : public Engine {
   void step();
   void forward(std::vector<SequenceInput>& batch);
   int chunk() const;
-  Status rewind_session(int token_index);
 
   EngineSetup setup_;
   EngineInfo info_;
@@ -464,23 +444,6 @@ void MlxEngine::forward(std::vector<SequenceInput>& batch) {
   stats_.generated_tokens += job_->generated() - generated;
   stats_.kv_bytes = session_.bytes() + job_->state_bytes();
   last_progress_ = now_seconds();
-}
-
-Status MlxEngine::rewind_session(int token_index) {
-  if (job_) {
-    return Error{ErrorCode::busy, "a request is using the session"};
-  }
-  if (token_index < 0 ||
-      static_cast<size_t>(token_index) > session_.tokens.size()) {
-    return Error{
-        ErrorCode::invalid_argument,
-        fmt::format(
-            "the session holds {} tokens, cannot rewind to {}",
-            session_.tokens.size(),
-            token_index)};
-  }
-  session_.keep(token_index, *model_, setup_.states);
-  return {};
 }
 
 }  // namespace

@@ -15,7 +15,6 @@ class TimedEngine : public Engine {
 
   const EngineInfo& info() const override { return info_; }
   void cancel(RequestId, int) override { ++cancels; }
-  Status rewind(uint64_t, int) override { return {}; }
   EngineStats stats() const override { return {}; }
 
   RequestId submit(GenerateRequest request, EngineSink sink) override {

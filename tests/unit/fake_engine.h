@@ -90,8 +90,6 @@ class FakeEngine : public Engine {
     cancelled_.insert({id, choice});
   }
 
-  Status rewind(uint64_t, int) override { return {}; }
-
   EngineStats stats() const override {
     std::lock_guard lock(mutex_);
     EngineStats stats = stats_;
