@@ -18,17 +18,11 @@
 #include <memory>
 #include <vector>
 
+#include "state/snapshot.h"
+
 namespace rapid {
 
 namespace mx = mlx::core;
-
-// An opaque, immutable copy of a state at one token. Cheap: shares storage.
-class StateSnapshot {
- public:
-  virtual ~StateSnapshot() = default;
-  virtual int length() const = 0;
-  virtual size_t bytes() const = 0;
-};
 
 class LayerState {
  public:
@@ -44,6 +38,8 @@ class LayerState {
   virtual std::shared_ptr<const StateSnapshot> snapshot() const = 0;
   // `snapshot` must come from this kind and layer.
   virtual void restore(const StateSnapshot& snapshot) = 0;
+  // Reads back what a snapshot of this layer saved. Null: never on disk.
+  virtual std::unique_ptr<SnapshotBuilder> builder() const { return nullptr; }
   virtual std::unique_ptr<LayerState> fork() const = 0;
 
   // Arrays that the last forward left unevaluated; the engine evaluates them

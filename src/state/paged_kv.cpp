@@ -1,20 +1,175 @@
 #include "state/paged_kv.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <utility>
+
+#include "state/host_bytes.h"
 
 namespace rapid {
 
 namespace {
 
+constexpr const char* kPage = "page";
+
+// The next query, at `length`, still sees window - 1 tokens before it.
+int first_needed_page(int length, int window) {
+  return window > 0 ? std::max(0, length - window + 1) / kPageTokens : 0;
+}
+
+bool holds_window(const PageList& list, int length, int window) {
+  const int last = (length - 1) / kPageTokens;
+  for (int i = first_needed_page(length, window); length > 0 && i <= last;
+       ++i) {
+    if (!list.pages[static_cast<size_t>(i)]) {
+      return false;
+    }
+  }
+  return true;
+}
+
+mx::Shape page_shape(const KvShape& shape) {
+  return {2, shape.heads, kPageTokens * shape.dim};
+}
+
 class PagedSnapshot final : public StateSnapshot {
  public:
-  explicit PagedSnapshot(PageList list) : list_(std::move(list)) {}
+  PagedSnapshot(PageList list, int window)
+      : list_(std::move(list)), window_(window) {}
+
   int length() const override { return list_.length; }
   size_t bytes() const override { return list_.bytes(); }
   const PageList& list() const { return list_; }
 
+  int rewind_floor() const override {
+    const auto held = std::find_if(
+        list_.pages.begin(), list_.pages.end(), [](const auto& page) {
+          return page != nullptr;
+        });
+    const auto freed =
+        static_cast<int>(held - list_.pages.begin()) * kPageTokens;
+    return freed == 0 ? 0 : std::min(list_.length, freed + window_ - 1);
+  }
+
+  std::shared_ptr<const StateSnapshot> trimmed(int length) const override {
+    if (length < rewind_floor() || length > list_.length) {
+      return nullptr;
+    }
+    PageList list = list_;
+    list.truncate(length);
+    return std::make_shared<PagedSnapshot>(std::move(list), window_);
+  }
+
+  std::shared_ptr<const StateSnapshot> sharing(
+      const StateSnapshot& other, int tokens) const override {
+    const auto* from = dynamic_cast<const PagedSnapshot*>(&other);
+    if (from == nullptr) {
+      return nullptr;
+    }
+    const auto whole = static_cast<size_t>(tokens / kPageTokens);
+    const size_t count =
+        std::min({whole, list_.pages.size(), from->list_.pages.size()});
+    std::shared_ptr<PagedSnapshot> out;
+    for (size_t i = 0; i < count; ++i) {
+      const auto& page = from->list_.pages[i];
+      if (page && list_.pages[i] && page != list_.pages[i]) {
+        if (!out) {
+          out = std::make_shared<PagedSnapshot>(list_, window_);
+        }
+        out->list_.pages[i] = page;
+      }
+    }
+    return out;
+  }
+
+  void visit_pages(const PageVisitor& visit) const override {
+    for (const auto& page : list_.pages) {
+      if (page) {
+        visit(page.get(), page->data.nbytes());
+      }
+    }
+  }
+
+  std::string kind() const override {
+    return fmt::format(
+        "kv {}x{} {} pages of {}, window {}",
+        list_.shape.heads,
+        list_.shape.dim,
+        dtype_name(list_.shape.dtype),
+        kPageTokens,
+        window_);
+  }
+
+  std::vector<StateUnit> units() const override {
+    std::vector<StateUnit> out;
+    for (size_t i = 0; i < list_.pages.size(); ++i) {
+      const auto& page = list_.pages[i];
+      const int first = static_cast<int>(i) * kPageTokens;
+      if (page && first < list_.length) {
+        const int end = std::min(first + kPageTokens, list_.length);
+        StateUnit unit = host_unit(kPage, first, end, page->data);
+        // The page as a whole: while it is shared nobody writes it.
+        unit.keep = std::make_shared<
+            std::pair<std::shared_ptr<const void>, std::shared_ptr<KvPage>>>(
+            std::move(unit.keep), page);
+        out.push_back(std::move(unit));
+      }
+    }
+    return out;
+  }
+
  private:
   PageList list_;
+  int window_;
+};
+
+class PagedBuilder final : public SnapshotBuilder {
+ public:
+  PagedBuilder(KvShape shape, int window) : window_(window) {
+    list_.shape = shape;
+  }
+
+  Status add(const StateUnit& unit) override {
+    const mx::Shape shape = page_shape(list_.shape);
+    const size_t bytes = static_cast<size_t>(2) * list_.shape.heads *
+                         kPageTokens * list_.shape.dim *
+                         mx::size_of(list_.shape.dtype);
+    if (unit.name != kPage || unit.first < 0 || unit.first % kPageTokens != 0 ||
+        unit.end <= unit.first || unit.end > unit.first + kPageTokens ||
+        unit.dtype != dtype_name(list_.shape.dtype) ||
+        !std::equal(
+            shape.begin(), shape.end(), unit.shape.begin(), unit.shape.end()) ||
+        unit.bytes.size() != bytes) {
+      return Error{
+          ErrorCode::corrupt,
+          fmt::format(
+              "{} {} is not a page of this layer", unit.name, unit.first)};
+    }
+    const auto index = static_cast<size_t>(unit.first / kPageTokens);
+    if (list_.pages.size() <= index) {
+      list_.pages.resize(index + 1);
+    }
+    list_.pages[index] = std::make_shared<KvPage>(
+        KvPage{array_of(unit.bytes, shape, list_.shape.dtype)});
+    list_.length = std::max(list_.length, unit.end);
+    return {};
+  }
+
+  Result<std::shared_ptr<const StateSnapshot>> finish(int length) override {
+    if (length > list_.length || !holds_window(list_, length, window_)) {
+      return Error{
+          ErrorCode::corrupt,
+          fmt::format("pages are missing before token {}", length)};
+    }
+    list_.truncate(length);
+    return std::shared_ptr<const StateSnapshot>(
+        std::make_shared<PagedSnapshot>(std::move(list_), window_));
+  }
+
+ private:
+  PageList list_;
+  int window_;
 };
 
 }  // namespace
@@ -31,26 +186,23 @@ bool PagedKv::trim(int n) {
     return false;
   }
   const int new_length = list_.length - n;
-  if (window_ > 0 && new_length > 0) {
-    // The next query, at new_length, still sees window - 1 tokens before it.
-    const int first = std::max(0, new_length - window_ + 1);
-    const int last = new_length - 1;
-    for (int page = first / kPageTokens; page <= last / kPageTokens; ++page) {
-      if (!list_.pages[static_cast<size_t>(page)]) {
-        return false;
-      }
-    }
+  if (!holds_window(list_, new_length, window_)) {
+    return false;
   }
   list_.truncate(new_length);
   return true;
 }
 
 std::shared_ptr<const StateSnapshot> PagedKv::snapshot() const {
-  return std::make_shared<PagedSnapshot>(list_);
+  return std::make_shared<PagedSnapshot>(list_, window_);
 }
 
 void PagedKv::restore(const StateSnapshot& snapshot) {
   list_ = dynamic_cast<const PagedSnapshot&>(snapshot).list();
+}
+
+std::unique_ptr<SnapshotBuilder> PagedKv::builder() const {
+  return std::make_unique<PagedBuilder>(list_.shape, window_);
 }
 
 std::unique_ptr<LayerState> PagedKv::fork() const {

@@ -20,6 +20,7 @@ class PagedKv final : public LayerState {
   [[nodiscard]] bool trim(int n) override;
   std::shared_ptr<const StateSnapshot> snapshot() const override;
   void restore(const StateSnapshot& snapshot) override;
+  std::unique_ptr<SnapshotBuilder> builder() const override;
   std::unique_ptr<LayerState> fork() const override;
   void collect(std::vector<mx::array>& out) const override;
 

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
 #include <random>
+#include <set>
 
 #include "state/paged_kv.h"
 
@@ -87,14 +90,122 @@ TEST(PagedKv, SlidingMayForgetEverything) {
   EXPECT_EQ(kv.length(), 0);
 }
 
-TEST(PagedKv, RestoreRejectsAnotherKind) {
-  class Other final : public StateSnapshot {
-   public:
-    int length() const override { return 0; }
-    size_t bytes() const override { return 0; }
-  };
+// What was saved of one unit, on its own memory as a disk would have it.
+std::shared_ptr<const StateSnapshot> through_bytes(
+    const PagedKv& kv, const StateSnapshot& snapshot, int length) {
+  auto builder = kv.builder();
+  for (const StateUnit& unit : snapshot.units()) {
+    if (unit.first < length) {
+      const std::vector<std::byte> bytes(unit.bytes.begin(), unit.bytes.end());
+      StateUnit read = unit;
+      read.keep.reset();
+      read.bytes = bytes;
+      EXPECT_TRUE(builder->add(read));
+    }
+  }
+  auto built = builder->finish(length);
+  EXPECT_TRUE(built) << built.error().what;
+  return built ? *built : nullptr;
+}
+
+bool same_bytes(const StateSnapshot& a, const StateSnapshot& b) {
+  const auto left = a.units();
+  const auto right = b.units();
+  return std::equal(
+      left.begin(),
+      left.end(),
+      right.begin(),
+      right.end(),
+      [](const StateUnit& x, const StateUnit& y) {
+        return x.name == y.name && x.first == y.first && x.end == y.end &&
+               std::ranges::equal(x.bytes, y.bytes);
+      });
+}
+
+TEST(PagedSnapshot, FullRewindsAnywhere) {
   PagedKv kv(kShape, 0);
-  EXPECT_THROW(kv.restore(Other{}), std::bad_cast);
+  append(kv, std::vector<float>(200, 1.0f));
+  const auto snapshot = kv.snapshot();
+  EXPECT_EQ(snapshot->rewind_floor(), 0);
+  const auto half = snapshot->trimmed(100);
+  ASSERT_TRUE(half);
+  EXPECT_EQ(half->length(), 100);
+  EXPECT_EQ(half->bytes(), snapshot->bytes() / 2);
+  EXPECT_EQ(snapshot->length(), 200);
+  EXPECT_FALSE(snapshot->trimmed(201));
+}
+
+TEST(PagedSnapshot, FloorIsWhereTrimStops) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 40; ++round) {
+    const int window = 1 + static_cast<int>(random() % 150);
+    PagedKv kv(kShape, window);
+    for (int i = 0; i < 4; ++i) {
+      append(kv, std::vector<float>(1 + random() % 100, 1.0f));
+    }
+    const auto snapshot = kv.snapshot();
+    for (int n = 1; n <= kv.length(); ++n) {
+      PagedKv copy = kv;
+      const bool can = copy.trim(kv.length() - n);
+      ASSERT_EQ(can, n >= snapshot->rewind_floor()) << window << " " << n;
+      ASSERT_EQ(can, snapshot->trimmed(n) != nullptr) << window << " " << n;
+    }
+  }
+}
+
+TEST(PagedSnapshot, BytesBringItBackAtAnyLength) {
+  for (const int window : {0, 70}) {
+    PagedKv kv(kShape, window);
+    std::vector<float> marks(130);
+    std::iota(marks.begin(), marks.end(), 1.0f);
+    append(kv, marks);
+    append(kv, {131.0f});
+    const auto snapshot = kv.snapshot();
+    for (int n = std::max(1, snapshot->rewind_floor()); n <= 131; ++n) {
+      const auto read = through_bytes(kv, *snapshot, n);
+      ASSERT_TRUE(read);
+      EXPECT_EQ(read->length(), n);
+      EXPECT_EQ(read->kind(), snapshot->kind());
+      EXPECT_TRUE(same_bytes(*read, *snapshot->trimmed(n))) << n;
+      PagedKv again(kShape, window);
+      again.restore(*read);
+      PagedKv trimmed = kv;
+      ASSERT_TRUE(trimmed.trim(131 - n));
+      EXPECT_EQ(mean_seen(again, 5), mean_seen(trimmed, 5)) << n;
+    }
+  }
+}
+
+TEST(PagedSnapshot, BuilderRefusesWhatIsNotItsOwn) {
+  PagedKv kv(kShape, 0);
+  append(kv, std::vector<float>(100, 1.0f));
+  const auto units = kv.snapshot()->units();
+  ASSERT_EQ(units.size(), 2u);
+  StateUnit cut = units[0];
+  cut.bytes = cut.bytes.first(8);
+  EXPECT_EQ(kv.builder()->add(cut).error().code, ErrorCode::corrupt);
+  StateUnit other = units[0];
+  other.dtype = "F16";
+  EXPECT_EQ(kv.builder()->add(other).error().code, ErrorCode::corrupt);
+  auto gap = kv.builder();
+  ASSERT_TRUE(gap->add(units[1]));
+  EXPECT_EQ(gap->finish(100).error().code, ErrorCode::corrupt);
+}
+
+TEST(PagedSnapshot, SharesTheOtherOnesWholePages) {
+  PagedKv one(kShape, 0);
+  append(one, std::vector<float>(200, 1.0f));
+  PagedKv two(kShape, 0);
+  append(two, std::vector<float>(200, 1.0f));
+  const auto shared = two.snapshot()->sharing(*one.snapshot(), 150);
+  ASSERT_TRUE(shared);
+  std::set<const void*> pages;
+  const auto note = [&](const void* id, size_t) { pages.insert(id); };
+  one.snapshot()->visit_pages(note);
+  EXPECT_EQ(pages.size(), 4u);
+  shared->visit_pages(note);
+  EXPECT_EQ(pages.size(), 6u) << "two of four pages are whole within 150";
+  EXPECT_FALSE(one.snapshot()->sharing(*one.snapshot(), 150));
 }
 
 struct Branch {
