@@ -12,6 +12,7 @@ find_package(CLI11 REQUIRED)
 find_package(Boost 1.81 REQUIRED)
 find_package(CURL REQUIRED)
 find_package(OpenSSL REQUIRED)
+find_package(SQLite3 3.35 REQUIRED)
 pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
 # Debian's cmake files of libzip also want its command line tools.
 pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)

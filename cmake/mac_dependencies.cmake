@@ -5,7 +5,8 @@ include_directories(SYSTEM ${headers})
 add_link_options(-Wl,-undefined,dynamic_lookup)
 foreach(name Threads::Threads nlohmann_json::nlohmann_json fmt::fmt
     spdlog::spdlog CLI11::CLI11 Boost::headers OpenSSL::Crypto PkgConfig::EDIT
-    PkgConfig::ZIP rapid_text_rust)
+    PkgConfig::ZIP
+    SQLite::SQLite3 rapid_text_rust)
   add_library(${name} INTERFACE IMPORTED GLOBAL)
 endforeach()
 set_property(TARGET fmt::fmt PROPERTY
