@@ -92,6 +92,7 @@ def run(options, mode):
             "temperature": options.temperature,
             "messages": [{"role": "user", "content": text}],
             "tools": [declaration(each, mode == "strict") for each in names],
+            "parallel_tool_calls": False,
             "tool_choice": "required" if mode == "required" else "auto"})
         message = reply["choices"][0]["message"]
         calls = [(call["function"]["name"],

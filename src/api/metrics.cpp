@@ -50,6 +50,11 @@ void add_engine(MetricText& text, const EngineStats& stats) {
   text.counter(
       "generated_tokens_total", "Sampled tokens", stats.generated_tokens);
   text.gauge("kv_bytes", "Bytes of the cache in memory", stats.kv_bytes);
+  text.gauge("kept_prompts", "Conversations in the cache", stats.kept_prompts);
+  text.counter(
+      "evicted_prompts_total",
+      "Conversations that the cache forgot for others",
+      stats.evicted_prompts);
   text.gauge(
       "last_progress_seconds",
       "Since a token or a prefill chunk ended",

@@ -127,6 +127,8 @@ struct EngineStats {
   uint64_t cached_tokens = 0;
   uint64_t generated_tokens = 0;
   uint64_t kv_bytes = 0;
+  uint64_t kept_prompts = 0;         // in the cache
+  uint64_t evicted_prompts = 0;      // from it
   double last_progress_seconds = 0;  // since a token or prefill chunk ended
 };
 

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/platform.h"
+#include "engine/kept_states.h"
 #include "engine/mlx_job.h"
 
 namespace rapid {
@@ -103,7 +104,6 @@ class MlxEngine final : public Engine {
 
  private:
   Status check(const GenerateRequest& request) const;
-  Result<JobLimits> limits(const GenerateRequest& request) const;
   void run(std::promise<Status>& ready);
   Status load();
   void loop();
@@ -130,8 +130,7 @@ class MlxEngine final : public Engine {
 
   // The engine thread's own.
   std::unique_ptr<Model> model_;
-  StateCost cost_;
-  Sequence session_;
+  std::unique_ptr<KeptStates> kept_;
   TaskThread masks_;  // outlives job_, which waits for its masks
   std::unique_ptr<Job> job_;
   std::shared_ptr<Ticketed> current_;
@@ -182,50 +181,6 @@ Status MlxEngine::check(const GenerateRequest& request) const {
   return {};
 }
 
-// Law 4: bytes are known before anything runs.
-Result<JobLimits> MlxEngine::limits(const GenerateRequest& request) const {
-  const int64_t length = static_cast<int64_t>(request.prompt.size());
-  JobLimits out;
-  out.context = info_.context_length;
-  out.max_tokens = static_cast<int>(
-      std::min<int64_t>(request.max_tokens, info_.context_length - length));
-  if (setup_.state_budget == 0) {
-    return out;
-  }
-  // The prompt is shared by all choices; each has its own answer.
-  const auto need = [&](int64_t answer) {
-    return cost_.bytes(length + answer) +
-           (request.choices - 1) *
-               (cost_.bytes(length + answer) - cost_.bytes(length));
-  };
-  const auto fits = [&](int64_t n) { return need(n) <= setup_.state_budget; };
-  if (fits(out.max_tokens)) {
-    return out;
-  }
-  if (!request.may_shorten || !fits(1)) {
-    constexpr double kMiB = 1 << 20;
-    return Error{
-        ErrorCode::too_large,
-        fmt::format(
-            "the request needs {:.0f} MiB for {} tokens of prompt and {} x {} "
-            "of answer, {:.0f} MiB are there",
-            need(out.max_tokens) / kMiB,
-            length,
-            request.choices,
-            out.max_tokens,
-            setup_.state_budget / kMiB),
-        "send a shorter prompt, or a smaller max_tokens"};
-  }
-  int low = 1;  // fits
-  int high = out.max_tokens;
-  while (high - low > 1) {
-    const int middle = low + (high - low) / 2;
-    (fits(middle) ? low : high) = middle;
-  }
-  out.max_tokens = low;
-  return out;
-}
-
 void MlxEngine::run(std::promise<Status>& ready) {
   Status status;
   try {
@@ -240,7 +195,7 @@ void MlxEngine::run(std::promise<Status>& ready) {
     loop();
   }
   job_.reset();
-  session_ = {};
+  kept_.reset();
   model_.reset();
 }
 
@@ -252,7 +207,7 @@ Status MlxEngine::load() {
   const ModelInfo& model = model_->info();
   // One token warms everything up and shows what a state costs.
   Sequence probe;
-  probe.reset(*model_, setup_.states);
+  probe.states = model_->make_states(setup_.states);
   const int32_t token = 0;
   std::vector<SequenceInput> batch = {
       {std::span(&token, 1), &probe.states, SequenceInput::Logits::last}};
@@ -261,7 +216,6 @@ Status MlxEngine::load() {
     state->collect(outputs);
   }
   mx::eval(outputs);
-  cost_ = StateCost(probe.states);
   info_.architecture = model.architecture;
   info_.device = setup_.device_name;
   info_.threads = setup_.threads;
@@ -273,6 +227,8 @@ Status MlxEngine::load() {
   info_.parameters = model.parameters;
   info_.weight_bytes = model.weight_bytes;
   info_.load_seconds = now_seconds() - begin;
+  kept_ = std::make_unique<KeptStates>(
+      StateCost(probe.states), setup_.state_budget, setup_.cache_bytes);
   grammars_ = std::make_unique<GrammarCompiler>(
       std::move(setup_.grammar_words), model.vocabulary);
   return {};
@@ -344,14 +300,18 @@ void MlxEngine::next_job() {
     close_current();
     return;
   }
-  Result<JobLimits> planned = limits(current_->request);
+  Result<JobLimits> planned =
+      kept_->limits(current_->request, info_.context_length);
   if (!planned) {
     current_->sink(EngineFailed{planned.error()});
     close_current();
     return;
   }
   job_ = std::make_unique<Job>(
-      current_, session_, *model_, setup_.states, *planned, masks_);
+      current_,
+      kept_->take_up(*model_, setup_.states, current_->request, *planned),
+      *planned,
+      masks_);
   decode_forward_ = decode_overhead_ = 0;
   decode_steps_ = 0;
   std::lock_guard lock(mutex_);
@@ -363,7 +323,10 @@ void MlxEngine::close_current() {
   std::lock_guard lock(mutex_);
   open_.erase(current_->id);
   stats_.running = 0;
-  stats_.kv_bytes = session_.bytes();
+  const TrieStats kept = kept_->stats();
+  stats_.kv_bytes = kept.bytes;
+  stats_.kept_prompts = kept.entries;
+  stats_.evicted_prompts = kept.evictions;
 }
 
 int MlxEngine::chunk() const {
@@ -380,6 +343,7 @@ int MlxEngine::chunk() const {
 
 void MlxEngine::step() {
   step_started_ = now_seconds();
+  bool failed = false;
   try {
     std::vector<SequenceInput> batch;
     job_->plan(chunk(), batch);
@@ -388,14 +352,15 @@ void MlxEngine::step() {
     }
   } catch (const std::exception& e) {
     spdlog::error("request {} failed: {}", current_->id, e.what());
-    if (job_->uses_session()) {
-      session_ = {};  // nobody knows how far its state came
-    }
     job_->fail(
         {ErrorCode::internal, std::string("the step failed: ") + e.what()});
+    failed = true;  // nobody knows how far the state came
   }
   if (!job_->done()) {
     return;
+  }
+  if (!failed) {
+    kept_->remember(current_->request, job_->root());
   }
   if (decode_steps_ > 0) {
     spdlog::debug(
@@ -435,6 +400,10 @@ void MlxEngine::forward(std::vector<SequenceInput>& batch) {
   job_->accept(
       floats > 0 ? std::span(logits.data<float>(), floats) : std::span<float>(),
       info_.vocabulary);
+  if (prefill && !job_->prefilling() && !job_->done()) {
+    kept_->remember(
+        current_->request, job_->root());  // a place where conversations branch
+  }
   if (!prefill) {
     ++decode_steps_;
     decode_forward_ += seconds;
@@ -442,7 +411,7 @@ void MlxEngine::forward(std::vector<SequenceInput>& batch) {
   }
   std::lock_guard lock(mutex_);
   stats_.generated_tokens += job_->generated() - generated;
-  stats_.kv_bytes = session_.bytes() + job_->state_bytes();
+  stats_.kv_bytes = kept_->stats().bytes + job_->state_bytes();
   last_progress_ = now_seconds();
 }
 

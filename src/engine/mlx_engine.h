@@ -27,6 +27,7 @@ struct EngineSetup {
   int context = 0;  // 0 = the model's
   int prefill_chunk = 512;
   uint64_t state_budget = 0;        // bytes for all states; 0 = no limit
+  uint64_t cache_bytes = 1u << 30;  // of them for states that no request uses
   GrammarWordsMaker grammar_words;  // none = no grammars
 };
 

@@ -37,27 +37,16 @@ void Ticketed::end_cancelled() const {
 
 Job::Job(
     std::shared_ptr<Ticketed> ticketed,
-    Sequence& session,
-    const Model& model,
-    const StateOptions& states,
+    Sequence root,
     const JobLimits& limits,
     TaskThread& masks)
     : ticketed_(std::move(ticketed)),
       limits_(limits),
       masks_(masks),
+      root_(std::move(root)),
       open_(request().choices),
       started_(now_seconds()) {
-  // Prompt logprobs need the logits of every position, so nothing cached
-  // helps; the session is left alone.
-  if (request().use_cache && !request().prompt_logprobs) {
-    root_ = &session;
-    const size_t shared = session.common_prefix(prompt());
-    session.keep(std::min(shared, prompt().size() - 1), model, states);
-  } else {
-    root_ = &own_;
-    own_.reset(model, states);
-  }
-  prefilled_ = root_->tokens.size();
+  prefilled_ = root_.tokens.size();
   cached_ = static_cast<int>(prefilled_);
   if (request().prompt_logprobs) {
     prompt_logprobs_.push_back({});
@@ -124,7 +113,7 @@ void Job::plan(int prefill_chunk, std::vector<SequenceInput>& batch) {
     }
     batch.push_back(
         {std::span(prompt()).subspan(prefilled_, count),
-         &root_->states,
+         &root_.states,
          scored ? Logits::all
          : last ? Logits::last
                 : Logits::none});
@@ -170,7 +159,7 @@ void Job::prepare_masks() {
 
 void Job::accept_prefill(std::span<float> rows, int vocabulary) {
   const auto begin = prompt().begin() + static_cast<ptrdiff_t>(prefilled_);
-  root_->tokens.insert(root_->tokens.end(), begin, begin + step_tokens_);
+  root_.tokens.insert(root_.tokens.end(), begin, begin + step_tokens_);
   if (request().prompt_logprobs) {
     score_prompt(rows, vocabulary);
   }
@@ -211,12 +200,12 @@ void Job::branch_out(std::span<float> row) {
   const int choices = request().choices;
   for (int c = 0; c < choices; ++c) {
     Branch branch{
-        .sequence = root_,
+        .sequence = &root_,
         .own = nullptr,
         .sampler = make_sampler(c),
         .grammar = grammar_ ? grammar_->clone() : nullptr};
     if (c > 0 && limits_.max_tokens > 1) {
-      branch.own = std::make_unique<Sequence>(root_->fork());
+      branch.own = std::make_unique<Sequence>(root_.fork());
       branch.sequence = branch.own.get();
     }
     branches_.push_back(std::move(branch));
@@ -318,7 +307,7 @@ void Job::fail(Error error) {
 }
 
 uint64_t Job::state_bytes() const {
-  uint64_t sum = uses_session() ? 0 : own_.bytes();
+  uint64_t sum = root_.bytes();
   for (const Branch& branch : branches_) {
     sum += branch.own ? branch.own->bytes() : 0;
   }

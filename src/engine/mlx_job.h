@@ -17,7 +17,7 @@
 #include "engine/choice_grammar.h"
 #include "engine/engine.h"
 #include "engine/grammar_compiler.h"
-#include "engine/mlx_sequence.h"
+#include "engine/kept_states.h"
 
 namespace rapid {
 
@@ -37,19 +37,11 @@ struct Ticketed {
   std::vector<std::atomic<bool>> cancelled_choices;
 };
 
-struct JobLimits {
-  int context = 0;
-  int max_tokens = 0;  // of each choice, after memory and context
-};
-
 class Job {
  public:
-  // Takes what the session shares with the prompt, unless the request wants
-  // none of it; then it works on a sequence of its own.
+  // `root` holds the states of the prompt's first tokens, if of any.
   Job(std::shared_ptr<Ticketed> ticketed,
-      Sequence& session,
-      const Model& model,
-      const StateOptions& states,
+      Sequence root,
       const JobLimits& limits,
       TaskThread& masks);
 
@@ -63,7 +55,8 @@ class Job {
 
   bool done() const { return done_; }
   void fail(Error error);
-  bool uses_session() const { return root_ != &own_; }
+  // The prompt, as far as it is in, and the first choice's answer.
+  const Sequence& root() const { return root_; }
 
   int cached() const { return cached_; }
   int step_tokens() const { return step_tokens_; }
@@ -101,8 +94,7 @@ class Job {
   TaskThread& masks_;
   std::unique_ptr<ChoiceGrammar> grammar_;  // what the choices start with
   std::vector<std::string> grammar_relaxed_;
-  Sequence own_;
-  Sequence* root_ = nullptr;  // the session, or own_
+  Sequence root_;
   int cached_ = 0;
   size_t prefilled_ = 0;
   int step_tokens_ = 0;

@@ -67,6 +67,10 @@ Result<GrammarWords> grammar_words(const std::string& path, int32_t rows) {
   return GrammarVocabulary::build(std::move(tokenizer), ends, rows);
 }
 
+// The machine is not ours alone: prompts that nobody works on are kept in
+// this part of what a request may use.
+constexpr uint64_t kCacheShare = 4;
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options) {
@@ -97,6 +101,7 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options) {
   const uint64_t usable = total_memory_bytes() / 10 * 9;
   const uint64_t weights = files->bytes();
   setup.state_budget = usable > weights ? usable - weights : 1;
+  setup.cache_bytes = setup.state_budget / kCacheShare;
   return start_engine(std::move(setup));
 }
 

@@ -6,31 +6,26 @@
 
 namespace rapid {
 
-size_t Sequence::common_prefix(std::span<const int32_t> prompt) const {
-  const size_t most = std::min(tokens.size(), prompt.size());
-  size_t n = 0;
-  while (n < most && tokens[n] == prompt[n]) {
-    ++n;
+Sequence Sequence::take_up(
+    const Model& model,
+    const StateOptions& options,
+    std::span<const int32_t> prompt,
+    const TrieMatch& kept) {
+  Sequence out;
+  out.states = model.make_states(options);
+  for (size_t i = 0; i < kept.states.size(); ++i) {
+    out.states[i]->restore(*kept.states[i]);
   }
-  return n;
+  out.tokens.assign(prompt.begin(), prompt.begin() + kept.length);
+  return out;
 }
 
-void Sequence::keep(size_t n, const Model& model, const StateOptions& options) {
-  const int drop = static_cast<int>(tokens.size() - n);
-  bool kept = !states.empty() && n > 0;
+SnapshotSet Sequence::snapshots() const {
+  SnapshotSet out;
   for (const auto& state : states) {
-    kept = kept && (drop == 0 || state->trim(drop));
+    out.push_back(state->snapshot());
   }
-  if (kept) {
-    tokens.resize(n);
-  } else {
-    reset(model, options);
-  }
-}
-
-void Sequence::reset(const Model& model, const StateOptions& options) {
-  tokens.clear();
-  states = model.make_states(options);
+  return out;
 }
 
 Sequence Sequence::fork() const {

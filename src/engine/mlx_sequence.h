@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "cache/prefix_trie.h"
 #include "models/model.h"
 #include "state/layer_state.h"
 
@@ -15,11 +16,13 @@ struct Sequence {
   std::vector<int32_t> tokens;
   SequenceState states;
 
-  size_t common_prefix(std::span<const int32_t> prompt) const;
-  // Forgets all but the first n tokens. When a layer cannot rewind that far
-  // everything goes: the caller prefills from the start.
-  void keep(size_t n, const Model& model, const StateOptions& options);
-  void reset(const Model& model, const StateOptions& options);
+  // A new one whose first `length` tokens, of `prompt`, are in `kept`.
+  static Sequence take_up(
+      const Model& model,
+      const StateOptions& options,
+      std::span<const int32_t> prompt,
+      const TrieMatch& kept);
+  SnapshotSet snapshots() const;
   // A branch: both sides share what is there.
   Sequence fork() const;
   uint64_t bytes() const;

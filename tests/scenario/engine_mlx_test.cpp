@@ -84,16 +84,42 @@ TEST_F(MlxEngineTest, SecondTurnPrefillsOnlyWhatIsNew) {
   EXPECT_EQ(cold(greedy(prompt(50, 3), 5)).cached(), 0);
 }
 
-TEST_F(MlxEngineTest, EveryPrefixOfTheSessionGivesTheSameTokens) {
+TEST_F(MlxEngineTest, EveryPrefixGivesTheSameTokens) {
   const auto base = prompt(70);
-  const auto want = cold(greedy(base, 12)).text();
-  for (const int shared : {0, 1, 31, 32, 33, 63, 64, 69, 70}) {
-    auto other = prompt(90, 9);
+  const auto want = run(greedy(base, 12)).text();
+  EXPECT_EQ(cold(greedy(base, 12)).text(), want);
+  int seed = 10;
+  for (const int shared : {1, 31, 32, 33, 63, 64, 69, 70}) {
+    auto other = prompt(90, ++seed);
     std::copy_n(base.begin(), shared, other.begin());
-    ASSERT_TRUE(run(greedy(other, 8)).done);
+    const auto branch = run(greedy(other, 8));
+    EXPECT_EQ(branch.cached(), shared);
+    EXPECT_EQ(branch.text(), cold(greedy(other, 8)).text()) << shared;
+    // The first prompt is still there.
     const auto again = run(greedy(base, 12));
-    EXPECT_EQ(again.cached(), std::min(shared, 69));
+    EXPECT_EQ(again.cached(), 69);
     EXPECT_EQ(again.text(), want) << shared;
+  }
+}
+
+// Agents in turn: nobody's prompt pushes out another's.
+TEST_F(MlxEngineTest, ManyConversationsStayWarm) {
+  std::vector<std::vector<int32_t>> talks;
+  for (int agent = 0; agent < 6; ++agent) {
+    talks.push_back(prompt(60, 20 + agent));
+  }
+  for (int turn = 0; turn < 4; ++turn) {
+    for (auto& talk : talks) {
+      const auto answer = run(greedy(talk, 8));
+      EXPECT_EQ(answer.text(), cold(greedy(talk, 8)).text());
+      if (turn > 0) {
+        EXPECT_EQ(answer.cached(), static_cast<int>(talk.size()) - 5 - 1);
+      }
+      talk.insert(talk.end(), answer.text().begin(), answer.text().end());
+      for (int i = 0; i < 5; ++i) {
+        talk.push_back((turn * 11 + i) % kVocabulary);
+      }
+    }
   }
 }
 

@@ -27,6 +27,34 @@ struct ToyKnobs {
   std::atomic<bool> can_trim = true;
 };
 
+class ToySnapshot final : public StateSnapshot {
+ public:
+  ToySnapshot(std::vector<int32_t> tokens, bool rewinds)
+      : tokens(std::move(tokens)), rewinds_(rewinds) {}
+  int length() const override { return static_cast<int>(tokens.size()); }
+  size_t bytes() const override { return tokens.size() * 1000; }
+  int rewind_floor() const override { return rewinds_ ? 0 : length(); }
+  std::shared_ptr<const StateSnapshot> trimmed(int length) const override {
+    auto out = std::make_shared<ToySnapshot>(*this);
+    out->tokens.resize(length);
+    return out;
+  }
+  std::shared_ptr<const StateSnapshot> sharing(
+      const StateSnapshot&, int) const override {
+    return nullptr;
+  }
+  void visit_pages(const PageVisitor& visit) const override {
+    visit(this, bytes());
+  }
+  std::string kind() const override { return "toy"; }
+  std::vector<StateUnit> units() const override { return {}; }
+
+  std::vector<int32_t> tokens;
+
+ private:
+  bool rewinds_;
+};
+
 class ToyState final : public LayerState {
  public:
   explicit ToyState(ToyKnobs& knobs) : knobs_(knobs) {}
@@ -40,10 +68,10 @@ class ToyState final : public LayerState {
     return true;
   }
   std::shared_ptr<const StateSnapshot> snapshot() const override {
-    throw std::logic_error("not used here");
+    return std::make_shared<ToySnapshot>(tokens, knobs_.can_trim);
   }
-  void restore(const StateSnapshot&) override {
-    throw std::logic_error("not used here");
+  void restore(const StateSnapshot& snapshot) override {
+    tokens = dynamic_cast<const ToySnapshot&>(snapshot).tokens;
   }
   std::unique_ptr<LayerState> fork() const override {
     return std::make_unique<ToyState>(*this);

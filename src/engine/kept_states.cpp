@@ -1,0 +1,104 @@
+#include "engine/kept_states.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+namespace rapid {
+namespace {
+
+// Who shares the beginning of a prompt is taken for one agent.
+std::string lane_of(std::span<const int32_t> tokens) {
+  constexpr size_t kTokens = 256;
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const int32_t token : tokens.first(std::min(tokens.size(), kTokens))) {
+    hash = (hash ^ static_cast<uint32_t>(token)) * 0x100000001b3;
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+// Prompt logprobs need the logits of every position: nothing kept helps.
+bool reads_cache(const GenerateRequest& request) {
+  return request.use_cache && !request.prompt_logprobs;
+}
+
+}  // namespace
+
+KeptStates::KeptStates(StateCost cost, uint64_t budget, uint64_t most_kept)
+    : cost_(std::move(cost)), budget_(budget), trie_({.byte_cap = most_kept}) {}
+
+// The prompt is shared by all choices; each has its own answer.
+uint64_t KeptStates::need(
+    const GenerateRequest& request, int64_t answer) const {
+  const auto length = static_cast<int64_t>(request.prompt.size());
+  const uint64_t one = cost_.bytes(length + answer);
+  return one + (request.choices - 1) * (one - cost_.bytes(length));
+}
+
+Result<JobLimits> KeptStates::limits(
+    const GenerateRequest& request, int context) const {
+  const int64_t length = static_cast<int64_t>(request.prompt.size());
+  JobLimits out;
+  out.context = context;
+  out.max_tokens =
+      static_cast<int>(std::min<int64_t>(request.max_tokens, context - length));
+  if (budget_ == 0) {
+    return out;
+  }
+  const auto fits = [&](int64_t n) { return need(request, n) <= budget_; };
+  if (fits(out.max_tokens)) {
+    return out;
+  }
+  if (!request.may_shorten || !fits(1)) {
+    constexpr double kMiB = 1 << 20;
+    return Error{
+        ErrorCode::too_large,
+        fmt::format(
+            "the request needs {:.0f} MiB for {} tokens of prompt and {} x {} "
+            "of answer, {:.0f} MiB are there",
+            need(request, out.max_tokens) / kMiB,
+            length,
+            request.choices,
+            out.max_tokens,
+            budget_ / kMiB),
+        "send a shorter prompt, or a smaller max_tokens"};
+  }
+  int low = 1;  // fits
+  int high = out.max_tokens;
+  while (high - low > 1) {
+    const int middle = low + (high - low) / 2;
+    (fits(middle) ? low : high) = middle;
+  }
+  out.max_tokens = low;
+  return out;
+}
+
+Sequence KeptStates::take_up(
+    const Model& model,
+    const StateOptions& options,
+    const GenerateRequest& request,
+    const JobLimits& limits) {
+  if (budget_ > 0) {
+    trie_.shrink_to(
+        budget_ - std::min(need(request, limits.max_tokens), budget_));
+  }
+  const auto prompt = std::span(request.prompt);
+  TrieMatch found;
+  if (reads_cache(request)) {
+    // The last token is always evaluated: its row is wanted.
+    found = trie_.find(prompt, prompt.size() - 1);
+  }
+  return Sequence::take_up(model, options, prompt, found);
+}
+
+void KeptStates::remember(
+    const GenerateRequest& request, const Sequence& sequence) {
+  if (reads_cache(request) && !sequence.tokens.empty()) {
+    trie_.insert(
+        sequence.tokens, sequence.snapshots(), lane_of(sequence.tokens));
+  }
+}
+
+}  // namespace rapid
