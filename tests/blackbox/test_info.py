@@ -74,7 +74,7 @@ def test_a_folder_of_safetensors(binary, tmp_path):
     assert (facts["vocab_size"], facts["tokens"]) == (config["vocab_size"], 3)
     assert "4 bits in groups of" in facts["quantisation"]
     assert facts["sampling"] == {"temperature": 0.7, "top_k": 20}
-    assert facts["end_tokens"] == [{"id": 2, "text": "<end>"}]
+    assert {"id": 2, "text": "<end>"} in facts["end_tokens"]
     assert facts["reasoning_parser"] == facts["reasoning"]["style"] == "qwen3"
     assert facts["reasoning"]["open"] == "<think>"
     shown = run("info", folder).stdout
