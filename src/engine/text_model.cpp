@@ -300,6 +300,7 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
       model->format_choice,
       choose_format(template_facts(*model), options.format));
   model->format = model->format_choice.format;
+  model->history.render_calls = render_calls_of(*model->format);
   model->reasoning = reasoning_of_template(source);
   model->end_tokens = all_end_tokens(*files, *model);
   model->defaults = sampling_defaults(files->generation_config);
