@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <random>
 
 #include "grammar_fixture.h"
 
@@ -15,9 +16,18 @@ namespace {
 using test::allows;
 using test::compile;
 using test::fixture;
-using test::mask;
+using test::refusal;
+using testing::HasSubstr;
 using Kind = GrammarSource::Kind;
 using Clock = std::chrono::steady_clock;
+
+std::string repeated(std::string_view part, int times) {
+  std::string out;
+  for (int i = 0; i < times; ++i) {
+    out += part;
+  }
+  return out;
+}
 
 TEST(GrammarLimits, HostileSourcesEnd) {
   std::string deep;
@@ -40,6 +50,7 @@ TEST(GrammarLimits, HostileSourcesEnd) {
        std::initializer_list<std::pair<Kind, std::string>>{
            {Kind::regex, "((((a{100}){100}){100}){100})"},
            {Kind::regex, "(a|b|ab)*c{1,100000}"},
+           {Kind::regex, "a" + repeated("{2}", 30'000)},
            {Kind::regex, "(.*a){60}.{60}b(.*c){60}"},
            {Kind::regex, std::string(100'000, '(')},
            {Kind::regex, std::string(300'000, 'a')},
@@ -127,6 +138,103 @@ TEST(GrammarLimits, LargeVocabulary) {
       at(0.9),
       at(0.99),
       micros.back());
+}
+
+// 100 KB of openers, closed or not, in all that a client can send.
+TEST(GrammarLimits, NestingIsRefusedInPlainWords) {
+  struct Nested {
+    Kind kind;
+    std::string open, middle, close;
+  };
+  for (const Nested& one : std::initializer_list<Nested>{
+           {Kind::regex, "(", "a", ")"},
+           {Kind::regex, "(?:a|", "b", ")"},
+           {Kind::regex, "(a*", "b", ")*"},
+           {Kind::regex, "[", "a", "]"},
+           {Kind::regex, "[a&&[^", "b", "]]"},
+           {Kind::lark, "(", "\"a\"", ")"},
+           {Kind::lark, "[", "\"a\"", "]"},
+           {Kind::lark, "/(", "a", ")/"},
+           {Kind::lark, "/(/", "", ""},
+           {Kind::json_schema, R"({"items":)", "{}", "}"},
+           {Kind::json_schema, R"({"properties":{"a":)", "{}", "}}"},
+           {Kind::json_schema, R"({"anyOf":[)", "{}", "]}"},
+           {Kind::json_schema, R"({"not":)", "{}", "}"},
+           {Kind::json_schema, "[", "", "]"},
+           {Kind::json_schema, R"({"x":)", "1", "}"}}) {
+    for (const bool closed : {true, false}) {
+      const size_t level = one.open.size() + one.close.size();
+      const int times = static_cast<int>(100'000 / level);
+      std::string text = repeated(one.open, times) + one.middle;
+      text += closed ? repeated(one.close, times) : "";
+      text.insert(0, one.kind == Kind::lark ? "start: " : "");
+      SCOPED_TRACE(text.substr(0, 40));
+      const auto begin = Clock::now();
+      const Error error = refusal(one.kind, std::move(text));
+      EXPECT_EQ(error.code, ErrorCode::invalid_argument);
+      EXPECT_THAT(error.what, HasSubstr("cannot be compiled: "));
+      EXPECT_THAT(
+          error.what,
+          testing::ContainsRegex("nested|unclosed|recursion|not JSON"));
+      EXPECT_LT(error.what.size(), 300u);
+      EXPECT_LT(Clock::now() - begin, std::chrono::seconds(5));
+    }
+  }
+}
+
+// The same in a pattern: an error, or the pattern is left out and named.
+TEST(GrammarLimits, NestingInAPattern) {
+  for (const char* open : {"(", "[", "(?:a|"}) {
+    for (const bool closed : {true, false}) {
+      const std::string end = *open == '[' ? "]" : ")";
+      const std::string text =
+          repeated(open, 20'000) + "a" + (closed ? repeated(end, 20'000) : "");
+      Json schema = {{"type", "string"}, {"pattern", text}};
+      GrammarReport report;
+      const auto made = Grammar::compile(
+          fixture().vocabulary,
+          {Kind::json_schema, dump_json(schema)},
+          &report);
+      ASSERT_TRUE(made) << made.error().what;
+      EXPECT_THAT(report.relaxed, testing::ElementsAre("$: pattern"));
+    }
+  }
+}
+
+// What compiles may still grow too complex on its way: an error that says
+// so, then and later, and neither an end nor a crash.
+TEST(GrammarLimits, TooComplexOnTheWay) {
+  const auto grammar =
+      compile(Kind::regex, "(a|b|,)*a(a|b|,){18}(a|b|,)*b(a|b|,){18}");
+  ASSERT_TRUE(grammar);
+  GrammarState state(grammar);
+  GrammarState other(grammar);
+  GrammarState twin = state.clone();
+  std::vector<uint32_t> bits(fixture().vocabulary->mask_words());
+  std::mt19937 random(5);
+  Status done;
+  int steps = 0;
+  while (done && steps < 200'000) {
+    done = state.fill_mask(bits);
+    if (done) {
+      done = state.accept("ab,"[random() % 3]);
+    }
+    ++steps;
+  }
+  ASSERT_FALSE(done) << steps;
+  EXPECT_THAT(done.error().what, HasSubstr("too many states"));
+  EXPECT_EQ(done.error().code, ErrorCode::invalid_argument);
+  EXPECT_FALSE(state.fill_mask(bits));
+  EXPECT_FALSE(state.accept('a'));
+  EXPECT_FALSE(state.accept(fixture().words.end));
+  EXPECT_FALSE(state.accepting());
+  EXPECT_FALSE(state.stopped());
+  EXPECT_FALSE(state.rollback(1));
+  EXPECT_TRUE(state.forced().empty());
+  EXPECT_FALSE(state.clone().fill_mask(bits));
+  // Another request has caches of its own.
+  EXPECT_TRUE(other.fill_mask(bits));
+  EXPECT_TRUE(other.accept('a'));
 }
 
 }  // namespace

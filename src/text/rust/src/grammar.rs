@@ -15,6 +15,7 @@ use crate::tokenizer::{Tokenizer, MARKUP, SPECIAL};
 
 /// Characters of a message.
 const MESSAGE: usize = 500;
+const QUOTE: usize = 100;
 
 pub struct Vocabulary {
     pub factory: ParserFactory,
@@ -138,10 +139,14 @@ pub fn plain(message: &str) -> String {
         .filter_map(|mark| message.find(mark))
         .min();
     let message = message[..end.unwrap_or(message.len())].trim();
-    // Some quote the line at fault, which may be all of the grammar.
-    match message.char_indices().nth(MESSAGE) {
-        Some((cut, _)) => format!("{}...", &message[..cut]),
-        None => message.to_string(),
+    if message.chars().count() <= MESSAGE {
+        return message.to_string();
+    }
+    // It quotes the line at fault, which may be all of the grammar.
+    let cut = |most| message.chars().take(most).collect::<String>();
+    match message.split("\nerror: ").nth(1).and_then(|why| why.lines().next()) {
+        Some(why) => format!("{}...: {why}", cut(QUOTE)),
+        None => format!("{}...", cut(MESSAGE)),
     }
 }
 
