@@ -148,23 +148,39 @@ TEST(GrammarStates, ClonesGoTheirOwnWay) {
   EXPECT_TRUE(takes(first, grammar_ids("d")));
   EXPECT_TRUE(first.stopped());
   EXPECT_FALSE(second.stopped());
-  // On threads, too.
+}
+
+// Eight rows, each on a thread: their lock is never held between calls, and
+// what one makes of the caches changes no other's mask.
+TEST(GrammarStates, ClonesOnThreads) {
+  const auto grammar = compile(Kind::json_object, "");
+  GrammarState root(grammar);
+  const std::string start = R"({"a": [")";
+  ASSERT_TRUE(takes(root, grammar_ids(start)));
   std::vector<std::thread> threads;
   std::atomic<int> right = 0;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([state = second.clone(), &right]() mutable {
-      std::vector<uint32_t> bits(fixture().vocabulary->mask_words());
+  for (int row = 0; row < 8; ++row) {
+    threads.emplace_back([&, row, state = root.clone()]() mutable {
+      GrammarState alone(grammar);
       bool good = true;
-      for (int n = 0; n < 200; ++n) {
-        good = good && state.fill_mask(bits) && state.accept('c');
+      for (const char c : start) {
+        good = good && alone.accept(c);
       }
-      right += good && state.accept('d') && state.stopped();
+      std::vector<uint32_t> bits(fixture().vocabulary->mask_words());
+      std::vector<uint32_t> expected(bits.size());
+      const std::string text = R"(x", {"b": [1, -2.5e3, true]}, null, "\u00e9)";
+      for (size_t n = 0; n < 20 * text.size() && good; ++n) {
+        const char c = row == 0 ? 'x' : text[n % text.size()];
+        good = state.fill_mask(bits) && alone.fill_mask(expected) &&
+               bits == expected && state.accept(c) && alone.accept(c);
+      }
+      right += good;
     });
   }
   for (std::thread& thread : threads) {
     thread.join();
   }
-  EXPECT_EQ(right, 4);
+  EXPECT_EQ(right, 8);
 }
 
 TEST(GrammarStates, ForcedTokensMayFollow) {
