@@ -145,6 +145,40 @@ TEST(TextGrammar, RelaxedThereOnly) {
   EXPECT_FALSE(fits(grammar, R"({"c": "zzz"})"));
 }
 
+// Where the compiler's own reading is too wide.
+TEST(TextGrammar, PatternsAndFormatsAreExact) {
+  const auto fits_string = [](const char* rest, const char* text) {
+    return fits(
+        compile(Kind::json_schema, std::string(R"({"type":"string",)") + rest),
+        text);
+  };
+  const char* quote = R"("pattern":"^[^\"]*$"})";
+  EXPECT_TRUE(fits_string(quote, R"("a\\b\n")"));
+  EXPECT_FALSE(fits_string(quote, R"("a\"b")"));
+  const char* slash = R"("pattern":"^[^/\\\\]+$"})";
+  EXPECT_TRUE(fits_string(slash, R"("a\"b")"));
+  EXPECT_FALSE(fits_string(slash, R"("a\\b")"));
+  EXPECT_FALSE(fits_string(slash, R"("a/b")"));
+  EXPECT_TRUE(fits_string(R"("pattern":"^[^\"]{2}x$"})", R"("\n\tx")"));
+  const char* key = R"({"type":"object","additionalProperties":false,
+                        "patternProperties":{"^[^\"]+$":{}}})";
+  EXPECT_TRUE(fits(compile(Kind::json_schema, key), R"({"a\\": 1})"));
+  EXPECT_FALSE(fits(compile(Kind::json_schema, key), R"({"a\"": 1})"));
+  const char* date = R"("format":"date"})";
+  EXPECT_TRUE(fits_string(date, R"("2024-02-29")"));
+  EXPECT_TRUE(fits_string(date, R"("2000-02-29")"));
+  EXPECT_FALSE(fits_string(date, R"("2023-02-29")"));
+  EXPECT_FALSE(fits_string(date, R"("1900-02-29")"));
+  EXPECT_FALSE(fits_string(date, R"("2024-04-31")"));
+  const char* both = R"("format":"date-time","pattern":"^2",
+                        "allOf":[{"minLength":21}]})";
+  EXPECT_TRUE(fits_string(both, R"("2024-02-29T23:59:59.5+01:00")"));
+  EXPECT_FALSE(fits_string(both, R"("2024-02-29T23:59:60.5+01:00")"));
+  EXPECT_FALSE(fits_string(both, R"("1984-02-29T23:59:59.5+01:00")"));
+  EXPECT_FALSE(fits_string(both, R"("2024-02-29T23:59:59Z")"));
+  EXPECT_FALSE(fits_string(R"("format":"time"})", R"("03:20:60Z")"));
+}
+
 TEST(TextGrammar, ReferencesWithEscapes) {
   const auto grammar = compile(
       Kind::json_schema,

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{json, Map, Value};
 
+use crate::grammar_strings::exact_strings;
+
 /// Keywords of some draft that the compiler has no code for.
 const LACKING: [&str; 21] = [
     "$dynamicAnchor",
@@ -61,7 +63,7 @@ pub fn options() -> Value {
     })
 }
 
-type Path = Vec<String>;
+pub type Path = Vec<String>;
 
 fn is_map_of_schemas(key: &str) -> bool {
     matches!(
@@ -80,7 +82,7 @@ fn is_schema(key: &str) -> bool {
 }
 
 /// Calls `visit` on every schema object, the outer one first.
-fn walk(
+pub fn walk(
     schema: &mut Value,
     path: &mut Path,
     visit: &mut impl FnMut(&mut Map<String, Value>, &Path),
@@ -324,6 +326,7 @@ pub fn relax(
         schema = if any { json!({}) } else { json!({"enum": []}) };
     }
     drop_lacking(&mut schema, &mut relaxed);
+    exact_strings(&mut schema);
     plain_refs(&mut schema);
     schema["x-guidance"] = options();
     relaxed.sort();
