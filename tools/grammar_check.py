@@ -10,6 +10,7 @@ the schema that was compiled; how many are by the schema that was asked for is
 printed, with what was relaxed and what could not be compiled.
 """
 import collections
+import decimal
 import json
 import random
 import subprocess
@@ -189,8 +190,14 @@ class Maker:
         return out
 
 
+def exact(text):
+    """JSON with decimals as they are written: 2.24 is a multiple of 0.01."""
+    return json.loads(text, parse_float=decimal.Decimal)
+
+
 def valid(schema, document):
     """True, or the validator's words."""
+    schema = exact(json.dumps(schema))
     kind = jsonschema.validators.validator_for(
         schema, jsonschema.Draft202012Validator)
     try:
@@ -210,7 +217,7 @@ def judge(schema, out, totals):
             continue
         totals["documents"] += 1
         try:
-            document = json.loads(text)
+            document = exact(text)
             why = valid(out["schema"], document)
         except ValueError as error:
             why = f"no JSON: {error}"
@@ -254,9 +261,8 @@ def main():
     print(dict(totals))
     print("relaxed:", dict(relaxed.most_common()))
     print("not compiled:", dict(errors))
-    print("masks, us:", {name: round(micros[int(q * (len(micros) - 1))])
-                         for name, q in (("p50", .5), ("p99", .99),
-                                         ("max", 1))})
+    print("masks, us:", {f"p{q}": round(micros[int(q * (len(micros) - 1) / 100)])
+                         for q in (50, 99, 99.9, 100)})
     return 1 if totals["WRONG"] else 0
 
 
