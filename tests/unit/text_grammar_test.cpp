@@ -145,6 +145,23 @@ TEST(TextGrammar, RelaxedThereOnly) {
   EXPECT_FALSE(fits(grammar, R"({"c": "zzz"})"));
 }
 
+// An unused definition that nothing meets is no mistake; a used one is.
+TEST(TextGrammar, DefinitionsThatNothingMeets) {
+  const std::string rest = R"("properties":{"a":{"$ref":"#/$defs/n"},"b":
+      {"$ref":"#/$defs/m"},"c":{}},"additionalProperties":false,"$defs":{
+      "n":{"type":"object","required":["m"],"properties":
+        {"m":{"$ref":"#/$defs/m"}}},
+      "m":{"type":"integer","minimum":1,"maximum":2,"multipleOf":5}}})";
+  const auto grammar = compile(Kind::json_schema, "{" + rest);
+  EXPECT_TRUE(fits(grammar, R"({"c": 1})"));
+  EXPECT_FALSE(fits(grammar, R"({"b": 5})"));
+  EXPECT_FALSE(fits(grammar, R"({"a": {"m": 5}})"));
+  EXPECT_THAT(
+      refusal(Kind::json_schema, R"({"type":"object","required":["a"],)" + rest)
+          .what,
+      HasSubstr("nsatisf"));
+}
+
 // Where the compiler's own reading is too wide.
 TEST(TextGrammar, PatternsAndFormatsAreExact) {
   const auto fits_string = [](const char* rest, const char* text) {
