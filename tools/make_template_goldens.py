@@ -25,6 +25,10 @@ CLOCK = "{%- macro strftime_now(f) -%}26 Jul 2024{%- endmacro -%}"
 SKIP = {"meetkai-functionary-medium-v3.1",
         "fireworks-ai-llama-3-firefunction-v2",
         "CohereForAI-c4ai-command-r-plus-tool_use"}
+# These number a message's calls themselves, functions.NAME:0, and print the
+# id as sent at the result: we make the same of any id, the reference is given
+# it.
+NUMBERED = {"moonshotai-Kimi-K2"}
 LONGEST = 500
 
 
@@ -126,6 +130,19 @@ def formed(messages, text, null):
     return out
 
 
+def numbered(messages):
+    out = json.loads(json.dumps(messages))
+    ids = {}
+    for message in out:
+        for number, each in enumerate(message.get("tool_calls", [])):
+            name = each["function"]["name"]
+            ids[each["id"]] = f"functions.{name}:{number}"
+            each["id"] = ids[each["id"]]
+        if "tool_call_id" in message:
+            message["tool_call_id"] = ids[message["tool_call_id"]]
+    return out
+
+
 def words(messages, tools):
     out = [m["content"] for m in messages]
     for message in messages:
@@ -180,8 +197,10 @@ def main():
         texts = {}
         for case, (messages, with_tools, extra) in CASES.items():
             tools = TOOLS if with_tools else None
-            made = render(source, formed(messages, *form), tools,
-                          extra)
+            given = formed(messages, *form)
+            if name in NUMBERED:
+                given = numbered(given)
+            made = render(source, given, tools, extra)
             if made is None or not all(
                     shown(made, w) for w in words(messages, tools)):
                 continue

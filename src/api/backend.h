@@ -25,9 +25,12 @@ struct ModelCard {
   std::string architecture;
   std::string device;
   std::string format;      // tool and reasoning format
+  std::string format_why;  // one sentence
+  std::string reasoning;   // style, "" if none
   std::string chat_style;  // "model", "fallback" or "none": its template
   int64_t created = 0;     // seconds since the epoch
   int context_length = 0;
+  int vocabulary = 0;  // rows of logits
   int64_t parameters = 0;
   uint64_t weight_bytes = 0;
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "formats/reasoning.h"
+
 namespace rapid {
 
 namespace {
@@ -11,6 +13,9 @@ ModelCard card_of(const TextModel& text, const EngineInfo& info) {
   if (text.chat_template != nullptr) {
     style = text.fallback_template ? "fallback" : "model";
   }
+  const ReasoningStyle* reasoning =
+      text.format ? reasoning_for(*text.format, text.reasoning)
+                  : text.reasoning;
   return {
       .name = text.name,
       .alias = text.alias,
@@ -18,9 +23,12 @@ ModelCard card_of(const TextModel& text, const EngineInfo& info) {
       .architecture = info.architecture,
       .device = info.device,
       .format = text.format ? std::string(text.format->name()) : "plain",
+      .format_why = text.format_choice.why(),
+      .reasoning = reasoning ? std::string(reasoning->name) : "",
       .chat_style = style,
       .created = text.created,
       .context_length = info.context_length,
+      .vocabulary = info.vocabulary,
       .parameters = info.parameters,
       .weight_bytes = info.weight_bytes};
 }

@@ -7,12 +7,19 @@ namespace rapid {
 
 namespace {
 
+Json named(const std::string& name) {
+  return name.empty() ? Json() : Json(name);
+}
+
 Json model_json(const ModelCard& card) {
   Json capabilities = Json::array({"completion"});
   if (card.chat_style != "none") {
     capabilities.push_back("chat");
     if (card.format != "plain") {
       capabilities.push_back("tools");
+    }
+    if (!card.reasoning.empty()) {
+      capabilities.push_back("reasoning");
     }
   }
   return {
@@ -23,7 +30,10 @@ Json model_json(const ModelCard& card) {
       {"context_window", card.context_length},
       {"max_model_len", card.context_length},
       {"architecture", card.architecture},
-      {"tool_call_parser", card.format},
+      {"vocab_size", card.vocabulary},
+      {"tool_call_parser", named(card.format == "plain" ? "" : card.format)},
+      {"tool_call_parser_reason", named(card.format_why)},
+      {"reasoning_parser", named(card.reasoning)},
       {"chat_template", card.chat_style},
       {"capabilities", std::move(capabilities)},
       {"parameters", card.parameters},

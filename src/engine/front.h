@@ -17,6 +17,7 @@
 #include "chat/event.h"
 #include "chat/request.h"
 #include "engine/engine.h"
+#include "engine/format_choice.h"
 #include "engine/history.h"
 #include "engine/loop_guard.h"
 #include "engine/text_codec.h"
@@ -41,6 +42,7 @@ struct TextModel {
   bool fallback_template = false;  // from data/, by architecture
   HistoryOptions history;          // what the template does with messages
   const OutputFormat* format = nullptr;
+  FormatChoice format_choice;                 // why that one
   const ReasoningStyle* reasoning = nullptr;  // null: none
   std::vector<int32_t> end_tokens;  // GGUF, generation_config and template
   chat::Sampling defaults;          // generation_config

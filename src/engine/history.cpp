@@ -1,136 +1,16 @@
 #include "engine/history.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <optional>
-#include <set>
 #include <utility>
 
+#include "engine/history_ids.h"
 #include "engine/history_repairs.h"
+#include "formats/call_syntax.h"
 
 namespace rapid {
 namespace {
 
 using chat::Message;
 using chat::ToolCall;
-
-// Ids and names -----------------------------------------------------------
-
-// Calls of the assistant message that results belong to at the moment.
-struct OpenCalls {
-  std::vector<ToolCall> calls;
-  std::vector<bool> answered;
-
-  std::optional<size_t> find(const Message& result) const {
-    std::optional<size_t> by_name;
-    std::optional<size_t> any;
-    for (size_t i = calls.size(); i-- > 0;) {
-      if (answered[i]) {
-        continue;
-      }
-      if (!result.tool_call_id.empty() && calls[i].id == result.tool_call_id) {
-        return i;
-      }
-      any = i;
-      if (calls[i].name == result.name) {
-        by_name = i;
-      }
-    }
-    return by_name ? by_name : any;
-  }
-};
-
-const ToolCall* call_of(
-    const std::vector<Message>& messages, const std::string& id) {
-  for (size_t i = messages.size(); i-- > 0 && !id.empty();) {
-    for (const ToolCall& call : messages[i].tool_calls) {
-      if (call.id == id) {
-        return &call;
-      }
-    }
-  }
-  return nullptr;
-}
-
-// Nine letters and digits, a function of the place.
-void fill_ids(std::vector<Message>& messages) {
-  int index = 0;
-  for (Message& message : messages) {
-    std::set<std::string> taken;
-    for (const ToolCall& call : message.tool_calls) {
-      taken.insert(call.id);
-    }
-    for (ToolCall& call : message.tool_calls) {
-      while (call.id.empty()) {
-        std::string id = fmt::format("call{:05}", index++ % 100000);
-        if (taken.insert(id).second) {
-          call.id = std::move(id);
-        }
-      }
-    }
-  }
-}
-
-// A call keeps its place by the id; without one it takes the first unanswered
-// call of its name, else the first unanswered.
-void match_results(std::vector<Message>& messages) {
-  OpenCalls open;
-  for (Message& message : messages) {
-    if (!message.tool_calls.empty()) {
-      open.calls = message.tool_calls;
-      open.answered.assign(open.calls.size(), false);
-      continue;
-    }
-    if (message.role != "tool") {
-      continue;
-    }
-    const ToolCall* known = call_of(messages, message.tool_call_id);
-    const auto place = open.find(message);
-    const bool exact = place && open.calls[*place].id == message.tool_call_id;
-    if (place && (exact || known == nullptr)) {
-      open.answered[*place] = true;
-      known = &open.calls[*place];
-    }
-    if (known != nullptr) {
-      message.tool_call_id = known->id;
-      message.name = message.name.empty() ? known->name : message.name;
-    }
-    if (message.name.empty()) {
-      message.name = "tool";
-    }
-    if (message.tool_call_id.empty()) {
-      message.tool_call_id = "call00000";
-    }
-  }
-}
-
-// Results right behind their calls in the order of the calls: a template that
-// prints no ids leaves the order as the only link.
-void sort_results(std::vector<Message>& messages) {
-  for (size_t i = 0; i < messages.size(); ++i) {
-    if (messages[i].tool_calls.empty()) {
-      continue;
-    }
-    size_t end = i + 1;
-    while (end < messages.size() && messages[end].role == "tool") {
-      ++end;
-    }
-    const auto& calls = messages[i].tool_calls;
-    const auto place = [&](const Message& result) {
-      return std::ranges::find(calls, result.tool_call_id, &ToolCall::id) -
-             calls.begin();
-    };
-    std::stable_sort(
-        messages.begin() + static_cast<std::ptrdiff_t>(i) + 1,
-        messages.begin() + static_cast<std::ptrdiff_t>(end),
-        [&](const Message& a, const Message& b) {
-          return place(a) < place(b);
-        });
-  }
-}
-
-// Into the template's input -----------------------------------------------
 
 Json call_json(const ToolCall& call, const CallSupport& form) {
   Json arguments = repaired_arguments(call.arguments);
@@ -175,8 +55,14 @@ Result<RenderedPrompt> attempt(
     const RenderTemplate& render,
     TemplateInput& input,
     const History& history) {
+  std::vector<Message> numbered;
+  const CallIds ids = history.options->support.ids;
+  if (ids != CallIds::as_sent) {
+    numbered = numbered_calls(history.messages, ids);
+  }
+  const auto& messages = numbered.empty() ? history.messages : numbered;
   input.messages = Json::array();
-  for (const Message& message : history.messages) {
+  for (const Message& message : messages) {
     input.messages.push_back(message_json(message, history));
   }
   input.tools = history.tools;
@@ -216,7 +102,33 @@ void keep_everything(History& history) {
   }
 }
 
+// What renderers of calls must know: names and types.
+FormatInput declared_tools(const Json& tools) {
+  FormatInput out;
+  for (const Json& tool : tools.is_array() ? tools : Json::array()) {
+    const bool wrapped = tool.is_object() && tool.contains("function");
+    const Json& function = wrapped ? tool.at("function") : tool;
+    if (function.is_object() && function.contains("name") &&
+        function.at("name").is_string()) {
+      out.tools.push_back(
+          {.name = function.at("name").get<std::string>(),
+           .parameters = function.value("parameters", Json::object())});
+    }
+  }
+  return out;
+}
+
 }  // namespace
+
+RenderCalls render_calls_of(const OutputFormat& format) {
+  if (format.syntaxes().empty()) {
+    return nullptr;
+  }
+  return [syntax = format.syntaxes()[0]](
+             std::span<const ToolCall> calls, const ToolSet& declared) {
+    return syntax->render(calls, declared);
+  };
+}
 
 std::string rendered_call(
     const RenderTemplate& render, const HistoryOptions& options) {
@@ -323,6 +235,8 @@ Result<RenderedPrompt> render_history(
   start.messages = canonical_history(messages, options.knows_developer);
   start.tools = input.tools;
   start.options = &options;
+  const ToolSet declared(declared_tools(input.tools));
+  start.declared = &declared;
   keep_everything(start);
   auto first = attempt(render, input, start);
   if (first) {

@@ -6,7 +6,8 @@
 // calls. (2) What the template would drop in silence (TemplateSupport) is
 // written as text. (3) Render; if the template raises, repairs are tried in a
 // fixed order: each alone, then one after the other. What a well-formed
-// history renders to is what the template makes of it, byte for byte.
+// history renders to is what the template makes of it, byte for byte; ids of
+// calls that the template takes names from are the one exception.
 //
 // Arguments: a JSON object stays as sent, key order included; a JSON string
 // that holds one is opened; nothing, null and white space are {}; anything
@@ -14,6 +15,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,12 +24,16 @@
 #include "base/result.h"
 #include "chat/message.h"
 #include "engine/template_support.h"
+#include "formats/tool_set.h"
 
 namespace rapid {
 
-// Calls as the model itself would write them.
-using RenderCalls =
-    std::function<std::string(const std::vector<chat::ToolCall>&)>;
+// Calls of one turn as the model itself would write them.
+using RenderCalls = std::function<std::string(
+    std::span<const chat::ToolCall>, const ToolSet& declared)>;
+
+// As the format's usual syntax writes them; null where it has none.
+RenderCalls render_calls_of(const OutputFormat& format);
 
 struct HistoryOptions {
   TemplateSupport support;

@@ -21,7 +21,7 @@ void append(std::string& text, const std::string& more, const char* gap) {
 
 std::string calls_text(const History& history, const Message& message) {
   if (history.options->render_calls) {
-    return history.options->render_calls(message.tool_calls);
+    return history.options->render_calls(message.tool_calls, *history.declared);
   }
   std::string out;
   for (const ToolCall& call : message.tool_calls) {

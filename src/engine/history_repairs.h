@@ -14,6 +14,7 @@ struct History {
   Json tools;  // null = none
   CallSupport form;
   const HistoryOptions* options = nullptr;
+  const ToolSet* declared = nullptr;  // never null while repairs run
 };
 
 using Repair = void (*)(History&);

@@ -39,6 +39,11 @@ Json declared(std::string_view name) {
 }
 
 // Nine letters and digits: some templates take no other id.
+struct ProbeIds {
+  const char* first = "probe0001";
+  const char* second = "probe0002";
+};
+
 Json call(
     std::string_view name,
     std::string_view value,
@@ -88,22 +93,61 @@ bool shows(
   return true;
 }
 
-Json calling(const CallSupport& form, bool content, bool two) {
+Json calling(
+    const CallSupport& form, const ProbeIds& ids, bool content, bool two) {
   Json out = message("assistant", content ? kContent : "");
   if (!content && form.null_content) {
     out["content"] = nullptr;
   }
-  Json calls = Json::array({call(kCall, kValue, "probe0001", form)});
+  Json calls = Json::array({call(kCall, kValue, ids.first, form)});
   if (two) {
-    calls.push_back(call(kSecond, "other", "probe0002", form));
+    calls.push_back(call(kSecond, "other", ids.second, form));
   }
   out["tool_calls"] = std::move(calls);
   return out;
 }
 
-CallSupport probe_calls(const RenderTemplate& render, bool tools) {
+// What the ids must be: whether the template writes functions.NAME:NUMBER of
+// its own, or an id and no name in front of the arguments.
+CallIds probe_ids(const RenderTemplate& render) {
+  const ProbeIds ids;
+  CallSupport form;
+  for (const bool text : {false, true}) {
+    form.string_arguments = text;
+    TemplateInput input;
+    input.messages = Json::array({message("user", "question")});
+    for (const auto& [name, id] :
+         {std::pair(kCall, ids.first), std::pair(kSecond, ids.second)}) {
+      Json calling = message("assistant", "");
+      calling["tool_calls"] = Json::array({call(name, kValue, id, form)});
+      input.messages.push_back(std::move(calling));
+      input.messages.push_back(result(id, name, kResult));
+    }
+    const auto prompt = render(input);
+    if (!prompt) {
+      continue;
+    }
+    const std::string& shown = prompt->text;
+    const size_t id = shown.find(ids.first);
+    if (id == std::string::npos) {
+      return CallIds::as_sent;
+    }
+    if (shown.find("functions.probecall:0") != std::string::npos) {
+      return shown.find("functions.probesecond:1") != std::string::npos
+                 ? CallIds::numbered
+                 : CallIds::numbered_in_message;
+    }
+    const size_t value = shown.find(kValue);
+    return id < value && value < shown.find(kCall) ? CallIds::numbered
+                                                   : CallIds::as_sent;
+  }
+  return CallIds::as_sent;
+}
+
+CallSupport probe_calls(
+    const RenderTemplate& render, bool tools, const ProbeIds& ids) {
   const Json user = message("user", "question");
-  const Json first = result("probe0001", kCall, kResult);
+  const Json first = result(ids.first, kCall, kResult);
   CallSupport out;
   out.calls = false;
   for (const bool text : {false, true}) {
@@ -114,7 +158,8 @@ CallSupport probe_calls(const RenderTemplate& render, bool tools) {
       CallSupport form = out;
       form.string_arguments = text;
       form.null_content = null;
-      const Json chat = Json::array({user, calling(form, false, false), first});
+      const Json chat =
+          Json::array({user, calling(form, ids, false, false), first});
       if (shows(render, chat, tools, {kCall, kValue})) {
         out = form;
         out.calls = true;
@@ -130,26 +175,27 @@ CallSupport probe_calls(const RenderTemplate& render, bool tools) {
   }
   out.results = shows(
       render,
-      Json::array({user, calling(out, false, false), first}),
+      Json::array({user, calling(out, ids, false, false), first}),
       tools,
       {kResult});
-  out.with_content = shows(
-                         render,
-                         Json::array({user, calling(out, true, false), first}),
-                         tools,
-                         {kCall, kValue}) &&
-                     shows(
-                         render,
-                         Json::array({user, calling(out, true, false), first}),
-                         tools,
-                         {kContent});
+  out.with_content =
+      shows(
+          render,
+          Json::array({user, calling(out, ids, true, false), first}),
+          tools,
+          {kCall, kValue}) &&
+      shows(
+          render,
+          Json::array({user, calling(out, ids, true, false), first}),
+          tools,
+          {kContent});
   if (!out.with_content) {
     out.after_content = shows(
         render,
         Json::array(
             {user,
              message("assistant", kContent),
-             calling(out, false, false),
+             calling(out, ids, false, false),
              first}),
         tools,
         {kContent, kCall, kValue});
@@ -158,9 +204,9 @@ CallSupport probe_calls(const RenderTemplate& render, bool tools) {
       render,
       Json::array(
           {user,
-           calling(out, false, true),
+           calling(out, ids, false, true),
            first,
-           result("probe0002", kSecond, "second")}),
+           result(ids.second, kSecond, "second")}),
       tools,
       {kCall, kValue, kSecond});
   return out;
@@ -192,8 +238,13 @@ TemplateSupport probe_template(const RenderTemplate& render) {
            user}),
       false,
       {kContent, kSystem});
-  out.with_tools = probe_calls(render, true);
-  out.without_tools = probe_calls(render, false);
+  out.ids = probe_ids(render);
+  ProbeIds ids;
+  if (out.ids != CallIds::as_sent) {
+    ids = {"functions.probecall:0", "functions.probesecond:1"};
+  }
+  out.with_tools = probe_calls(render, true, ids);
+  out.without_tools = probe_calls(render, false, ids);
   return out;
 }
 

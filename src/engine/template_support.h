@@ -17,6 +17,13 @@ namespace rapid {
 using RenderTemplate =
     std::function<Result<RenderedPrompt>(const TemplateInput&)>;
 
+// Some templates write a call's id where others write its name.
+enum class CallIds {
+  as_sent,
+  numbered,             // functions.NAME:0, counted over the conversation
+  numbered_in_message,  // the same, counted from 0 in each message
+};
+
 struct CallSupport {
   bool calls = true;              // calls show up in the prompt
   bool results = true;            // so do `tool` messages
@@ -29,15 +36,16 @@ struct CallSupport {
 
 // The default is what most templates do.
 struct TemplateSupport {
-  bool tools = true;          // tool declarations show up
-  bool system = true;         // a system message shows up
-  bool systems = true;        // so do two at the start
-  bool late_system = true;    // and one where it came, later on
+  bool tools = true;        // tool declarations show up
+  bool system = true;       // a system message shows up
+  bool systems = true;      // so do two at the start
+  bool late_system = true;  // and one where it came, later on
+  CallIds ids = CallIds::as_sent;
   CallSupport with_tools;     // the request declares tools
   CallSupport without_tools;  // it does not, but its history has calls
 };
 
-// About fifteen renders, each well below a millisecond.
+// About twenty renders, each well below a millisecond.
 TemplateSupport probe_template(const RenderTemplate& render);
 
 }  // namespace rapid

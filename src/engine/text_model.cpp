@@ -243,23 +243,7 @@ chat::Sampling sampling_defaults(const Json& config) {
   return out;
 }
 
-Result<const OutputFormat*> choose_format(
-    const TextModel& model, const std::string& forced) {
-  const FormatRegistry& formats = FormatRegistry::global();
-  if (!forced.empty()) {
-    if (const OutputFormat* format = formats.find(forced)) {
-      return format;
-    }
-    std::string known;
-    for (const OutputFormat* format : formats.all()) {
-      known += (known.empty() ? "" : ", ") + std::string(format->name());
-    }
-    return Error{
-        ErrorCode::invalid_argument,
-        "there is no output format \"" + forced + "\"",
-        "known formats: " + known,
-        "format"};
-  }
+TemplateFacts template_facts(const TextModel& model) {
   TemplateFacts facts;
   facts.source = model.codec->template_source();
   if (model.chat_template) {
@@ -272,7 +256,7 @@ Result<const OutputFormat*> choose_format(
   facts.has_token = [&](std::string_view name) {
     return model.tokenizer->token_id(name).has_value();
   };
-  return &formats.choose(facts);
+  return facts;
 }
 
 int64_t modified_seconds(const std::string& path) {
@@ -312,7 +296,11 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
     model->history.knows_developer =
         source.find("developer") != std::string::npos;
   }
-  RAPID_TRY(model->format, choose_format(*model, options.format));
+  RAPID_TRY(
+      model->format_choice,
+      choose_format(template_facts(*model), options.format));
+  model->format = model->format_choice.format;
+  model->history.render_calls = render_calls_of(*model->format);
   model->reasoning = reasoning_of_template(source);
   model->end_tokens = all_end_tokens(*files, *model);
   model->defaults = sampling_defaults(files->generation_config);

@@ -169,7 +169,10 @@ GrammarState GrammarState::clone() const {
 Status GrammarState::fill_mask(std::span<uint32_t> bits) {
   rapid_error failure{};
   if (!rapid_grammar_mask(impl_->handle, bits.data(), bits.size(), &failure)) {
-    return take(failure);
+    Error error = take(failure);
+    error.what = "the grammar cannot say what may follow: " + error.what;
+    error.hint = "a simpler schema or pattern needs fewer states";
+    return error;
   }
   return {};
 }

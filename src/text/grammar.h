@@ -116,17 +116,20 @@ class GrammarState {
   GrammarState(GrammarState&&) noexcept;
   GrammarState& operator=(GrammarState&&) noexcept;
 
-  // Its own way from here on; caches are shared behind a lock.
+  // Its own way from here on. Caches are shared behind a lock that a call
+  // holds to its end: a row waits at most for another's mask.
   GrammarState clone() const;
 
   // Bit i % 32 of word i / 32 says whether token i may follow. Words beyond
   // the vocabulary are 0. Errors: the text became too complex for the limits.
   Status fill_mask(std::span<uint32_t> bits);
-  // Refuses a token that may not follow, and then changes nothing.
+  // Refuses a token that may not follow, and then changes nothing. An end
+  // token is one of them; behind it only ends may follow.
   Status accept(int32_t token);
   bool accepting();      // the text may end here
   bool stopped() const;  // nothing but an end token may follow
-  // Takes back the last `tokens` accepted ones.
+  // Takes back the last `tokens` accepted ones. Errors: there are less; then
+  // nothing changes.
   Status rollback(int tokens);
   // Tokens that must follow, as the tokenizer cuts them; may be empty. Leaves
   // out the last one, which what comes then may be part of.

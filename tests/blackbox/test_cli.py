@@ -22,8 +22,8 @@ import conftest
 
 MODEL = os.environ.get("RAPID_MLX_TEST_MODEL", "smollm2-135m")
 STORED_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"  # data/catalogue.json's
-COMMANDS = ["serve", "chat", "pull", "ls", "rm", "models", "bench", "parse",
-            "version", "help"]
+COMMANDS = ["serve", "chat", "pull", "ls", "rm", "models", "info", "bench",
+            "parse", "version", "help"]
 
 
 def run(*arguments, text=None, env=None, timeout=120):
@@ -106,7 +106,8 @@ def test_wrong_use_is_exit_two(binary, arguments, words):
     assert_error(done, 2, "hint: ", *words)
 
 
-@pytest.mark.parametrize("command", ["pull", "bench", "chat", "serve", "rm"])
+@pytest.mark.parametrize("command", ["pull", "bench", "chat", "serve", "rm",
+                                     "info"])
 def test_unknown_model(binary, command, tmp_path):
     flags = {"rm": ["-y"], "serve": ["--port", conftest.free_port()]}
     done = run(command, "no-such-model", *flags.get(command, []), text="",

@@ -51,6 +51,31 @@ TEST(Models, ListAndRetrieve) {
   EXPECT_EQ(api.json(other)["error"]["code"], "model_not_found");
 }
 
+TEST(Models, TellFormatsAndLimits) {
+  Api api;
+  const auto model = [&] {
+    return api.json(api.call("GET", "/v1/models/tiny"));
+  };
+  const Json plain = model();
+  EXPECT_TRUE(plain["tool_call_parser"].is_null());
+  EXPECT_TRUE(plain["reasoning_parser"].is_null());
+  EXPECT_EQ(plain["capabilities"], Json({"completion", "chat"}));
+  api.backend->card_.format = "hermes";
+  api.backend->card_.format_why = "the chat template renders a call this way";
+  api.backend->card_.reasoning = "qwen3";
+  api.backend->card_.vocabulary = 300;
+  const Json full = model();
+  EXPECT_EQ(full["tool_call_parser"], "hermes");
+  EXPECT_EQ(
+      full["tool_call_parser_reason"],
+      "the chat template renders a call this way");
+  EXPECT_EQ(full["reasoning_parser"], "qwen3");
+  EXPECT_EQ(full["context_window"], 2048);
+  EXPECT_EQ(full["vocab_size"], 300);
+  EXPECT_EQ(
+      full["capabilities"], Json({"completion", "chat", "tools", "reasoning"}));
+}
+
 TEST(Health, TellsLoadingStuckAndFit) {
   Api api;
   EXPECT_EQ(api.call("GET", "/health")->status, 200);

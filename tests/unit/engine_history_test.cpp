@@ -325,9 +325,8 @@ TEST(History, NothingIsDroppedInSilence) {
       "\n</tool_call>;user:<tool_response>\nx\n</tool_response>\n"
       "<tool_response>\ny\n</tool_response>;");
   // The seam for a model's own format.
-  options.render_calls = [](const std::vector<chat::ToolCall>& list) {
-    return "CALL " + list.at(0).name;
-  };
+  options.render_calls = [](std::span<const chat::ToolCall> list,
+                            const ToolSet&) { return "CALL " + list[0].name; };
   const auto own = render_history(silent, chat, {}, options);
   ASSERT_TRUE(own);
   EXPECT_TRUE(own->text.starts_with(

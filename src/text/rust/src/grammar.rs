@@ -15,10 +15,12 @@ use crate::tokenizer::{Tokenizer, MARKUP, SPECIAL};
 
 /// Characters of a message.
 const MESSAGE: usize = 500;
+const QUOTE: usize = 100;
 
 pub struct Vocabulary {
     pub factory: ParserFactory,
     markers: Vec<bool>,
+    ends: Vec<u32>,
 }
 
 /// At most 20 ms of lexer building and 4 ms a mask; a lexer state takes up to
@@ -85,7 +87,7 @@ impl Vocabulary {
         let trie = TokTrie::from(&info, &words).with_eos_tokens(ends);
         // Not canonical: any way to cut a valid text into tokens is allowed.
         let env: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
-        Ok(Vocabulary { factory: factory(&env)?, markers })
+        Ok(Vocabulary { factory: factory(&env)?, markers, ends: ends.to_vec() })
     }
 
     pub fn is_marker(&self, id: usize) -> bool {
@@ -137,10 +139,14 @@ pub fn plain(message: &str) -> String {
         .filter_map(|mark| message.find(mark))
         .min();
     let message = message[..end.unwrap_or(message.len())].trim();
-    // Some quote the line at fault, which may be all of the grammar.
-    match message.char_indices().nth(MESSAGE) {
-        Some((cut, _)) => format!("{}...", &message[..cut]),
-        None => message.to_string(),
+    if message.chars().count() <= MESSAGE {
+        return message.to_string();
+    }
+    // It quotes the line at fault, which may be all of the grammar.
+    let cut = |most| message.chars().take(most).collect::<String>();
+    match message.split("\nerror: ").nth(1).and_then(|why| why.lines().next()) {
+        Some(why) => format!("{}...: {why}", cut(QUOTE)),
+        None => format!("{}...", cut(MESSAGE)),
     }
 }
 
@@ -185,6 +191,7 @@ pub fn relax_schema(text: &str) -> Result<(String, Vec<String>), Failure> {
 }
 
 pub struct Grammar {
+    vocabulary: Arc<Vocabulary>,
     matcher: Matcher,
     pub relaxed: Vec<String>,
 }
@@ -213,7 +220,7 @@ impl Grammar {
                 Kind::Lark => TopLevelGrammar::from_lark(text),
             };
             match compile_with(&vocabulary.factory, grammar) {
-                Ok(matcher) => Ok(Grammar { matcher, relaxed }),
+                Ok(matcher) => Ok(Grammar { vocabulary, matcher, relaxed }),
                 Err(message) => fail(INVALID, message),
             }
         })
@@ -221,7 +228,12 @@ impl Grammar {
 
     /// Caches of its own, so that no other request can fill them.
     pub fn start(&self) -> State {
-        State { matcher: self.matcher.deep_clone() }
+        State {
+            vocabulary: self.vocabulary.clone(),
+            matcher: self.matcher.deep_clone(),
+            accepted: 0,
+            ends: 0,
+        }
     }
 }
 
@@ -235,21 +247,37 @@ const _: () = sent::<State>();
 /// Clones share the lexer's caches behind a lock, no more.
 #[derive(Clone)]
 pub struct State {
+    vocabulary: Arc<Vocabulary>,
     matcher: Matcher,
+    /// Tokens that the matcher has; a rollback of more would break it.
+    accepted: usize,
+    /// End tokens behind them, which the matcher never sees.
+    ends: usize,
 }
 
 fn or_fail<T, E: std::fmt::Display>(
     result: Result<T, E>,
 ) -> Result<T, Failure> {
-    match result {
-        Ok(value) => Ok(value),
-        Err(error) => fail(INVALID, plain(&error.to_string())),
-    }
+    result.or_else(|error| match plain(&error.to_string()) {
+        nothing if nothing.is_empty() => {
+            fail(INVALID, "no token of the vocabulary may follow")
+        }
+        message => fail(INVALID, message),
+    })
 }
 
 impl State {
     /// Only the end tokens once nothing else may follow.
     pub fn mask(&mut self, bits: &mut [u32]) -> Result<(), Failure> {
+        if self.ends > 0 {
+            bits.fill(0);
+            for &end in &self.vocabulary.ends {
+                if let Some(word) = bits.get_mut(end as usize / 32) {
+                    *word |= 1 << (end % 32);
+                }
+            }
+            return Ok(());
+        }
         let mask = or_fail(self.matcher.compute_mask_or_eos())?;
         let words = mask.as_slice();
         for (i, out) in bits.iter_mut().enumerate() {
@@ -260,26 +288,51 @@ impl State {
 
     /// A token that may not follow changes nothing.
     pub fn accept(&mut self, token: u32) -> Result<(), Failure> {
-        if self.matcher.is_stopped() && !self.matcher.is_error() {
+        let refused = format!("the grammar refuses token {token}");
+        if token as usize >= self.vocabulary.markers.len() {
+            return fail(INVALID, refused);
+        }
+        if self.vocabulary.ends.contains(&token) && self.accepting() {
+            self.ends += 1;
+            return Ok(());
+        }
+        if self.stopped() {
             return fail(INVALID, "the grammar has ended");
         }
         match or_fail(self.matcher.try_consume_tokens(&[token]))? {
-            0 => fail(INVALID, format!("the grammar refuses token {token}")),
-            _ => Ok(()),
+            0 => fail(INVALID, refused),
+            _ => {
+                self.accepted += 1;
+                Ok(())
+            }
         }
     }
 
     pub fn accepting(&mut self) -> bool {
-        self.matcher.stop_reason().is_ok()
-            && self.matcher.is_accepting().unwrap_or(false)
+        self.ends > 0
+            || (self.matcher.stop_reason().is_ok()
+                && self.matcher.is_accepting().unwrap_or(false))
     }
 
+    /// Not by an error: that is for the next mask to tell.
     pub fn stopped(&self) -> bool {
-        self.matcher.is_stopped()
+        self.ends > 0
+            || (self.matcher.is_stopped() && !self.matcher.is_error())
     }
 
     pub fn rollback(&mut self, tokens: usize) -> Result<(), Failure> {
-        or_fail(self.matcher.rollback(tokens))
+        let most = self.accepted + self.ends;
+        if tokens > most {
+            return fail(
+                INVALID,
+                format!("{tokens} tokens to take back of {most}"),
+            );
+        }
+        let ends = tokens.min(self.ends);
+        or_fail(self.matcher.rollback(tokens - ends))?;
+        self.accepted -= tokens - ends;
+        self.ends -= ends;
+        Ok(())
     }
 
     /// Bytes that must follow. On a clone: asking for them changes a state.

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{json, Map, Value};
 
+use crate::grammar_strings::exact_strings;
+
 /// Keywords of some draft that the compiler has no code for.
 const LACKING: [&str; 21] = [
     "$dynamicAnchor",
@@ -61,7 +63,7 @@ pub fn options() -> Value {
     })
 }
 
-type Path = Vec<String>;
+pub type Path = Vec<String>;
 
 fn is_map_of_schemas(key: &str) -> bool {
     matches!(
@@ -80,7 +82,7 @@ fn is_schema(key: &str) -> bool {
 }
 
 /// Calls `visit` on every schema object, the outer one first.
-fn walk(
+pub fn walk(
     schema: &mut Value,
     path: &mut Path,
     visit: &mut impl FnMut(&mut Map<String, Value>, &Path),
@@ -313,6 +315,30 @@ impl Search<'_> {
     }
 }
 
+/// A definition that nothing can meet is an error to the compiler even where
+/// it may stay unused; a place that refers to it can say so itself. Gives the
+/// compiler's last word.
+fn close_refs(schema: &mut Value, check: Check) -> Result<(), String> {
+    loop {
+        let Err(message) = check(schema) else { return Ok(()) };
+        let mark = "while processing ";
+        let to = message.split_once(mark).map(|(_, to)| to.trim().to_string());
+        let mut closed = false;
+        if message.contains("Unsatisfiable") {
+            walk(schema, &mut Vec::new(), &mut |object, _| {
+                let at = object.get("$ref").and_then(Value::as_str);
+                if at.is_some() && at == to.as_deref() {
+                    *object = Map::from_iter([("enum".into(), json!([]))]);
+                    closed = true;
+                }
+            });
+        }
+        if !closed {
+            return Err(message);
+        }
+    }
+}
+
 /// A schema that compiles, and what it lacks of the one given. Errors are the
 /// compiler's: the schema is wrong, or cannot be met.
 pub fn relax(
@@ -324,11 +350,13 @@ pub fn relax(
         schema = if any { json!({}) } else { json!({"enum": []}) };
     }
     drop_lacking(&mut schema, &mut relaxed);
+    exact_strings(&mut schema);
     plain_refs(&mut schema);
     schema["x-guidance"] = options();
     relaxed.sort();
-    let Err(message) = check(&schema) else {
-        return Ok((schema, relaxed));
+    let mut closed = schema.clone();
+    let Err(message) = close_refs(&mut closed, check) else {
+        return Ok((closed, relaxed));
     };
     if message.contains("Unsatisfiable") {
         return Err(message);

@@ -10,6 +10,7 @@ mod grammar;
 mod grammar_ffi;
 mod grammar_limits;
 mod grammar_schema;
+mod grammar_strings;
 mod python;
 mod strings;
 mod template;
