@@ -5,6 +5,7 @@
 //               .lead = "\n", .tail = "\n", .between = "\n"})
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,8 @@ class JsonSyntax final : public CallSyntax {
       size_t begin,
       const struct JsonExtent& extent,
       const ReadContext& context) const;
+  std::optional<SyntaxRead> take_cut_list(
+      std::string_view text, size_t begin, const ReadContext& context) const;
 
   JsonShape shape_;
   std::vector<std::string> starts_;  // openers that are no closing tags
