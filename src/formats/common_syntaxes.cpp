@@ -15,8 +15,10 @@ SyntaxPtr tagged_json() {
   return syntax;
 }
 
-SyntaxPtr function_tags() {
-  static const auto syntax = std::make_shared<TagSyntax>(TagShape{
+namespace {
+
+SyntaxPtr make_function_tags(Lines lines) {
+  return std::make_shared<TagSyntax>(TagShape{
       .section_opens = {"<tool_call>"},
       .section_closes = {"</tool_call>"},
       .opens = {"<function="},
@@ -26,7 +28,7 @@ SyntaxPtr function_tags() {
           {.open = "<parameter=",
            .key_end = ">",
            .close = "</parameter>",
-           .lines = true},
+           .lines = lines},
       .shy = true,
       .lead = "\n",
       .between = "\n",
@@ -34,6 +36,17 @@ SyntaxPtr function_tags() {
       .params_lead = "\n",
       .params_between = "\n",
       .section_each = true});
+}
+
+}  // namespace
+
+SyntaxPtr function_tags() {
+  static const auto syntax = make_function_tags(Lines::framed);
+  return syntax;
+}
+
+SyntaxPtr function_lines() {
+  static const auto syntax = make_function_tags(Lines::both);
   return syntax;
 }
 
@@ -96,7 +109,7 @@ SyntaxPtr worn_tags() {
           {.open = "<parameter=",
            .key_end = ">",
            .close = "</parameter>",
-           .lines = true},
+           .lines = Lines::framed},
       .params_lead = "\n"});
   return syntax;
 }

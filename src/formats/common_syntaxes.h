@@ -14,6 +14,7 @@ using SyntaxPtr = std::shared_ptr<const CallSyntax>;
 SyntaxPtr tagged_json();
 // <tool_call><function=f><parameter=k>v</parameter></function></tool_call>
 SyntaxPtr function_tags();
+SyntaxPtr function_lines();
 // <function=f>{...}</function>, rendered so; parameters are read, too.
 SyntaxPtr function_json();
 // <function><name>f</name><arguments>{...}</arguments></function>

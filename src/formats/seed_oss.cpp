@@ -17,7 +17,7 @@ SyntaxPtr seed_calls() {
           {.open = "<parameter=",
            .key_end = ">",
            .close = "</parameter>",
-           .lines = true},
+           .lines = Lines::both},
       .shy = true,
       .lead = "\n",
       .between = "\n",

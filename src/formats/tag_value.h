@@ -28,6 +28,9 @@ struct ValueEnd {
   bool looked_on = false;  // all of the text was looked at
 };
 
+// A parameter's name without space and quotes around it.
+std::string_view key_text(std::string_view raw);
+
 // `seen`: keys that came before; a sibling that comes again is data.
 ValueEnd find_value_end(
     std::string_view text,
