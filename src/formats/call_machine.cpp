@@ -24,7 +24,7 @@ CallMachine::CallMachine(const SyntaxList& own, const FormatInput& input)
     add(syntax, true);
     std::ranges::copy_if(
         syntax->closers(), std::back_inserter(closers_), [](const auto& tag) {
-          return tag.starts_with('<');
+          return tag.starts_with('<') || tag.starts_with('[');
         });
   }
   for (const auto& syntax : foreign_syntaxes()) {

@@ -1,5 +1,7 @@
 #include "formats/common_syntaxes.h"
 
+#include <utility>
+
 #include "formats/python_syntax.h"
 
 namespace rapid {
@@ -13,6 +15,16 @@ SyntaxPtr tagged_json() {
       .tail = "\n",
       .between = "\n"});
   return syntax;
+}
+
+SyntaxPtr wrapped_json(std::string open, std::string close) {
+  return std::make_shared<JsonSyntax>(JsonShape{
+      .opens = {std::move(open)},
+      .closes = {std::move(close)},
+      .foreign = Place::anywhere,
+      .lead = "\n",
+      .tail = "\n",
+      .between = "\n"});
 }
 
 namespace {

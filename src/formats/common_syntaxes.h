@@ -12,6 +12,8 @@ using SyntaxPtr = std::shared_ptr<const CallSyntax>;
 
 // <tool_call>{"name": ..., "arguments": ...}</tool_call>
 SyntaxPtr tagged_json();
+// The same between other tags, for recovery.
+SyntaxPtr wrapped_json(std::string open, std::string close);
 // <tool_call><function=f><parameter=k>v</parameter></function></tool_call>
 SyntaxPtr function_tags();
 SyntaxPtr function_lines();

@@ -150,7 +150,9 @@ SyntaxRead JsonSyntax::read(
     }
   } else if (
       begin >= text.size() || (text[begin] != '{' && text[begin] != '[')) {
-    return {};
+    return shape_.mute && context.own && context.starts
+               ? SyntaxRead{SyntaxRead::Kind::done, open.size, {}}
+               : SyntaxRead{};
   }
   const JsonExtent extent =
       json_extent(text, begin, shape_.closes, starts_, context.end);

@@ -36,6 +36,7 @@ struct JsonShape {
   // The model writes calls like that: what was cut off is no answer, and text
   // may follow. Else a bare call must end the message, or calls follow.
   bool usual = false;
+  bool mute = false;  // an opener at the start is no text, even without call
   // For rendering.
   std::string lead, tail, between;
   std::string arguments_key = "arguments";

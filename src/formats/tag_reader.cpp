@@ -357,7 +357,7 @@ class TagReader {
     Members members(arguments);
     std::set<std::string, std::less<>> seen;
     const size_t begin = at_;
-    stray_ = false;
+    stray_.clear();
     while (true) {
       at_ = skip_blank(text_, at_);
       const Got got = read_parameter(members, seen);
@@ -373,9 +373,10 @@ class TagReader {
       push_text(text_.substr(call_begin_, at_ - call_begin_), events_);
       return Got::yes;
     }
-    if (stray_ && seen.empty()) {
+    if (seen.empty() && !trim_blank(stray_).empty()) {
       return bad_somewhere("the arguments are not parameters", begin);
     }
+    push_prose(stray_, events_);
     take(arguments, "");
     return Got::yes;
   }
@@ -452,8 +453,7 @@ class TagReader {
                  ? bad_somewhere("the call has no parameters", at_)
                  : Got::no;
     }
-    push_prose(text_.substr(at_, until - at_), events_);
-    stray_ = true;
+    stray_ += text_.substr(at_, until - at_);
     at_ = until;
     return Got::yes;
   }
@@ -523,7 +523,7 @@ class TagReader {
   bool tool_unknown_ = false;
   std::string_view prose_;
   bool fenced_ = false;  // the arguments stand in a fence
-  bool stray_ = false;   // text stood where parameters should
+  std::string stray_;    // text where parameters should stand
   int calls_ = 0;
   std::string why_;
   size_t bad_end_ = 0;

@@ -30,6 +30,11 @@ const Json& schema_of(const chat::Tool* tool, std::string_view key) {
   return found == nullptr ? unknown : *found;
 }
 
+bool closed_schema(const chat::Tool* tool) {
+  return tool != nullptr && tool->parameters.is_object() &&
+         !tool->parameters.value("properties", Json()).empty();
+}
+
 // Whether text must not stand in a value as it is.
 bool needs_quotes(const TagShape& shape, std::string_view text) {
   const std::string_view start = trim_blank(text);
@@ -184,6 +189,11 @@ Json read_value(
     case ValueText::quotable:
       return coerce_text(raw, schema, root, {.unquote = true});
     case ValueText::verbatim:
+      if (closed_schema(tool) &&
+          parameter_schema(tool->parameters, key) == nullptr) {
+        Json value = coerce_text(raw, unknown, root);
+        return value.is_structured() ? value : Json(raw);
+      }
       if (const auto text = json_string(raw);
           text && needs_quotes(shape, *text)) {
         return *text;
