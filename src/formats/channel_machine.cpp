@@ -29,9 +29,11 @@ class ChannelMachine final : public FormatMachine {
   }
 
   void feed(std::string_view text, std::vector<FormatEvent>& out) override {
-    buffer_ += text;
-    while (!buffer_.empty() && step(out, false)) {
-    }
+    in_slices(text, [&](std::string_view slice) {
+      buffer_ += slice;
+      while (!buffer_.empty() && step(out, false)) {
+      }
+    });
   }
 
   void finish(FinishCause cause, std::vector<FormatEvent>& out) override {

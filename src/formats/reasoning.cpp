@@ -115,9 +115,11 @@ class ReasoningMachine final : public FormatMachine {
   }
 
   void feed(std::string_view text, std::vector<FormatEvent>& out) override {
-    buffer_ += text;
-    while (step(out, false)) {
-    }
+    in_slices(text, [&](std::string_view slice) {
+      buffer_ += slice;
+      while (step(out, false)) {
+      }
+    });
   }
 
   void finish(FinishCause cause, std::vector<FormatEvent>& out) override {

@@ -55,6 +55,10 @@ class TagReader {
 
  private:
   bool end() const { return context_.end; }
+  // What was looked at; npos: all.
+  void spend_to(size_t from, size_t to) const {
+    context_.spend(std::min(to, text_.size()) - std::min(from, text_.size()));
+  }
   bool at_end() const { return at_ >= text_.size(); }
 
   SyntaxRead result(Got got) {
@@ -96,6 +100,7 @@ class TagReader {
   Got bad_somewhere(std::string why, size_t from) {
     const TagFound close = find_any(text_, from, shape_.closes);
     const TagFound stop = find_any(text_, from, starts_);
+    spend_to(from, std::max(close.at, stop.at));
     if (close.at == text_.npos && stop.at == text_.npos) {
       return end() ? bad(std::move(why), text_.size(), true) : Got::more;
     }
@@ -441,6 +446,7 @@ class TagReader {
         {text_.find(shape_.params.open, at_),
          find_any(text_, at_, shape_.closes).at,
          find_any(text_, at_, starts_).at});
+    spend_to(at_, text_.npos);
     if (stop == text_.npos && !end()) {
       return Got::more;
     }
@@ -464,6 +470,7 @@ class TagReader {
       std::set<std::string, std::less<>>& seen) {
     const ParameterShape& params = shape_.params;
     const size_t key_end = text_.find(params.key_end, key_begin);
+    spend_to(key_begin, key_end);
     if (key_end == text_.npos) {
       return end() ? bad("the call is cut off", text_.size(), true) : Got::more;
     }
@@ -472,6 +479,7 @@ class TagReader {
     std::string_view attributes;
     if (params.key_end == "\"") {
       const size_t stop = text_.find('>', begin);
+      spend_to(begin, stop);
       if (stop == text_.npos) {
         return end() ? bad("the call is cut off", text_.size(), true)
                      : Got::more;
@@ -489,7 +497,7 @@ class TagReader {
     }
     const ValueEnd value = find_value_end(
         text_, begin, seen, {shape_, openers_, tool_, in_section_, end()});
-    context_.spend((value.looked_on ? text_.size() : value.next) - begin);
+    spend_to(begin, value.looked);
     if (value.kind == ValueEnd::Kind::more) {
       return Got::more;
     }

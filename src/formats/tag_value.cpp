@@ -41,9 +41,16 @@ class ValueFinder {
     if (const auto quoted = quoted_end()) {
       return *quoted;
     }
+    size_t closer = 0;
+    size_t sibling = 0;
+    const auto find_from = [&](size_t& found, std::string_view tag, size_t at) {
+      if (found < at || at == begin_) {
+        found = text_.find(tag, at);
+      }
+    };
     for (size_t at = begin_; at < text_.size();) {
-      const size_t closer = text_.find(params().close, at);
-      const size_t sibling = text_.find(params().open, at);
+      find_from(closer, params().close, at);
+      find_from(sibling, params().open, at);
       if (params().text == ValueText::cdata) {
         const size_t data = text_.find(kCdata, at);
         if (data < std::min(closer, sibling)) {
@@ -81,7 +88,7 @@ class ValueFinder {
       at = closer + 1;
     }
     ValueEnd out = borders_.end ? recovered() : ValueEnd{};
-    out.looked_on = true;
+    out.looked = kNone;
     return out;
   }
 
@@ -92,15 +99,15 @@ class ValueFinder {
   const ParameterShape& params() const { return borders_.shape.params; }
 
   ValueEnd found(size_t closer) const {
-    return {
-        ValueEnd::Kind::found, closer, closer + params().close.size(), false};
+    const size_t next = closer + params().close.size();
+    return {ValueEnd::Kind::found, closer, next, next};
   }
 
   // No closing tag: the line break before what follows is markup.
   ValueEnd unclosed(size_t at) const {
     const bool line = params().lines != Lines::both && at > begin_ &&
                       text_[at - 1] == '\n' && text_[begin_] != '\n';
-    return {ValueEnd::Kind::found, at - (line ? 1 : 0), at, false};
+    return {ValueEnd::Kind::found, at - (line ? 1 : 0), at, at};
   }
 
   // A value that is one JSON string: tags inside of it are data.
@@ -244,7 +251,9 @@ class ValueFinder {
         closer = at;
       }
     }
-    return found(closer);
+    ValueEnd out = found(closer);
+    out.looked = stop;
+    return out;
   }
 
   bool ends_call(std::string_view region, size_t closer) const {
@@ -276,7 +285,7 @@ class ValueFinder {
     if (stop != kNone) {
       return unclosed(stop);
     }
-    return {ValueEnd::Kind::cut, text_.size(), text_.size(), false};
+    return {ValueEnd::Kind::cut, text_.size(), text_.size(), kNone};
   }
 
   std::string_view text_;
