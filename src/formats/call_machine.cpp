@@ -8,10 +8,6 @@ namespace rapid {
 namespace {
 
 constexpr size_t kFarGarbage = 1024;
-// A call is asked about again when work done so far is below this for each
-// byte; small texts always.
-constexpr size_t kWorkPerByte = 32;
-constexpr size_t kFreeWork = 1 << 20;
 
 }  // namespace
 
@@ -24,7 +20,7 @@ CallMachine::CallMachine(const SyntaxList& own, const FormatInput& input)
     add(syntax, true);
     std::ranges::copy_if(
         syntax->closers(), std::back_inserter(closers_), [](const auto& tag) {
-          return tag.starts_with('<');
+          return tag.starts_with('<') || tag.starts_with('[');
         });
   }
   for (const auto& syntax : foreign_syntaxes()) {
@@ -38,7 +34,10 @@ void CallMachine::add(
     const std::shared_ptr<const CallSyntax>& syntax, bool own) {
   candidates_.push_back({syntax.get(), own});
   for (const std::string& opener : syntax->openers()) {
-    is_first_[static_cast<unsigned char>(opener[0])] = true;
+    auto& list = by_first_[static_cast<unsigned char>(opener[0])];
+    if (list.empty() || list.back().syntax != syntax.get()) {
+      list.push_back({syntax.get(), own});
+    }
   }
 }
 
@@ -49,6 +48,7 @@ void CallMachine::feed(std::string_view text, std::vector<FormatEvent>& out) {
   }
   buffer_ += text;
   fed_ += text.size();
+  budget_ += kWorkPerByte * text.size();
   if (at_call_ && !may_ask(text)) {
     return;
   }
@@ -196,11 +196,8 @@ bool CallMachine::cut_closer() const {
 CallMachine::Step CallMachine::find_opener(std::vector<FormatEvent>& out) {
   const std::string_view text = rest();
   for (size_t i = looked_; i < text.size(); ++i) {
-    if (!is_first_[static_cast<unsigned char>(text[i])]) {
-      continue;
-    }
     Match match = Match::no;
-    for (const Candidate& candidate : candidates_) {
+    for (const Candidate& candidate : candidates_at(text[i])) {
       const Match one =
           match_any(text, i, candidate.syntax->openers(), end_).match;
       match = std::max(match, one);
@@ -228,17 +225,20 @@ CallMachine::Step CallMachine::read_call(std::vector<FormatEvent>& out) {
   const std::string_view text = rest().substr(blank_);
   const char before = blank_ > 0 ? rest()[blank_ - 1] : before_;
   ReadContext context{tools_, end_, cut_};
-  context.budget = end_ ? &budget_ : nullptr;
+  context.budget = &budget_;
   context.starts = !anything_;
   context.line_start = before == '\n' || !anything_;
   context.word_start =
       context.line_start || before == '>' || kBlank.find(before) != kBlank.npos;
   SyntaxRead read;
-  for (const Candidate& candidate : candidates_) {
+  for (const Candidate& candidate : candidates_at(text[0])) {
     const Match match =
         match_any(text, 0, candidate.syntax->openers(), end_).match;
     if (match == Match::no || (end_ && budget_ == 0)) {
       continue;
+    }
+    if (budget_ == 0) {
+      return Step::wait;  // to the end, which has a budget of its own
     }
     if (match == Match::maybe) {
       return Step::wait;
@@ -287,7 +287,7 @@ CallMachine::Step CallMachine::read_call(std::vector<FormatEvent>& out) {
 // A tag of our own with something behind it that is no call: broken if it is
 // closed, else a tag that is merely mentioned.
 SyntaxRead CallMachine::read_garbage(std::string_view text) const {
-  for (const Candidate& candidate : candidates_) {
+  for (const Candidate& candidate : candidates_at(text[0])) {
     const auto& closers = candidate.syntax->closers();
     if (!candidate.own || closers.empty() || text[0] != '<') {
       continue;

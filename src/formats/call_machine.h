@@ -7,6 +7,7 @@
 // linear in the input.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,10 @@ class CallMachine final : public FormatMachine {
   size_t open_call() const override;
 
  private:
+  // Readers look at so much for each byte of input, and so much in any case.
+  static constexpr size_t kWorkPerByte = 32;
+  static constexpr size_t kFreeWork = size_t{1} << 20;
+
   struct Candidate {
     const CallSyntax* syntax;
     bool own;
@@ -40,6 +45,10 @@ class CallMachine final : public FormatMachine {
   Match stray_closer();
   bool cut_closer() const;
   SyntaxRead read_garbage(std::string_view text) const;
+  // Those with an opener that begins so.
+  const std::vector<Candidate>& candidates_at(char first) const {
+    return by_first_[static_cast<unsigned char>(first)];
+  }
   void add(const std::shared_ptr<const CallSyntax>& syntax, bool own);
   void emit_text(size_t count, std::vector<FormatEvent>& out);
   bool may_ask(std::string_view news);
@@ -51,7 +60,7 @@ class CallMachine final : public FormatMachine {
   ToolSet tools_;
   std::vector<Candidate> candidates_;
   std::vector<std::string> closers_;  // of the own syntaxes
-  bool is_first_[256] = {};           // characters that begin an opener
+  std::array<std::vector<Candidate>, 256> by_first_;
 
   std::string buffer_;
   size_t begin_ = 0;   // of what no event covers yet
@@ -66,7 +75,7 @@ class CallMachine final : public FormatMachine {
   char before_ = '\n';     // the last character that was
   size_t fed_ = 0;
   size_t work_ = 0;
-  size_t budget_ = 0;  // at the end of the input
+  size_t budget_ = kFreeWork;  // bytes that readers may still look at
 };
 
 // Every way of writing calls that any format knows, for recovery.

@@ -29,9 +29,11 @@ class ChannelMachine final : public FormatMachine {
   }
 
   void feed(std::string_view text, std::vector<FormatEvent>& out) override {
-    buffer_ += text;
-    while (!buffer_.empty() && step(out, false)) {
-    }
+    in_slices(text, [&](std::string_view slice) {
+      buffer_ += slice;
+      while (!buffer_.empty() && step(out, false)) {
+      }
+    });
   }
 
   void finish(FinishCause cause, std::vector<FormatEvent>& out) override {
@@ -84,10 +86,33 @@ class ChannelMachine final : public FormatMachine {
         open_ = 0;
         return true;
       case Match::no:
-        state_ = State::body;
-        return true;
+        break;
     }
-    return false;
+    // A header that names nobody.
+    const TagMatch close = match_any(buffer_, begin, shape_.header_closes, end);
+    if (close.match == Match::maybe) {
+      return false;
+    }
+    buffer_.erase(0, close.match == Match::yes ? begin + close.size : 0);
+    state_ = State::body;
+    return true;
+  }
+
+  // Is the mark at the front of the buffer what it looks like?
+  Match is_mark(size_t size, bool opens, bool end) const {
+    if (opens) {
+      const auto& words = shape_.header_words;
+      return words.empty() ? Match::yes
+                           : match_any(buffer_, size, words, end).match;
+    }
+    if (!shape_.ends_at_border || route_ != Route::content) {
+      return Match::yes;
+    }
+    const size_t next = skip_blank(buffer_, size);
+    if (next >= buffer_.size()) {
+      return end ? Match::yes : Match::maybe;
+    }
+    return match_any(buffer_, next, marks_, end).match;
   }
 
   bool step_header(std::vector<FormatEvent>& out, bool end) {
@@ -138,6 +163,16 @@ class ChannelMachine final : public FormatMachine {
     send(std::string_view(buffer_).substr(0, mark.at), out);
     buffer_.erase(0, mark.at);
     const TagMatch open = match_any(buffer_, 0, shape_.header_opens, true);
+    const bool opens = open.match == Match::yes;
+    const Match real = is_mark(opens ? open.size : mark.size, opens, end);
+    if (real == Match::maybe) {
+      return false;
+    }
+    if (real == Match::no) {
+      send(std::string_view(buffer_).substr(0, mark.size), out);
+      buffer_.erase(0, mark.size);
+      return true;
+    }
     if (open.match == Match::yes) {
       open_ = open.size;
       state_ = State::header;

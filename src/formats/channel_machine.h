@@ -17,8 +17,13 @@ enum class Route { content, reasoning, call };
 
 struct ChannelShape {
   std::vector<std::string> header_opens;
+  // What a header begins with, else its mark is text; empty: anything.
+  std::vector<std::string> header_words;
   std::vector<std::string> header_closes;
   std::vector<std::string> body_ends;
+  // In the answer only an end mark that another mark or the end follows
+  // counts, before that it is text.
+  bool ends_at_border = false;
   // By the text between the header's marks.
   Route (*route)(std::string_view header) = nullptr;
   // What the prompt has written of the first header already: the output may

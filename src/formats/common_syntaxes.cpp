@@ -1,5 +1,7 @@
 #include "formats/common_syntaxes.h"
 
+#include <utility>
+
 #include "formats/python_syntax.h"
 
 namespace rapid {
@@ -15,8 +17,20 @@ SyntaxPtr tagged_json() {
   return syntax;
 }
 
-SyntaxPtr function_tags() {
-  static const auto syntax = std::make_shared<TagSyntax>(TagShape{
+SyntaxPtr wrapped_json(std::string open, std::string close) {
+  return std::make_shared<JsonSyntax>(JsonShape{
+      .opens = {std::move(open)},
+      .closes = {std::move(close)},
+      .foreign = Place::anywhere,
+      .lead = "\n",
+      .tail = "\n",
+      .between = "\n"});
+}
+
+namespace {
+
+SyntaxPtr make_function_tags(Lines lines) {
+  return std::make_shared<TagSyntax>(TagShape{
       .section_opens = {"<tool_call>"},
       .section_closes = {"</tool_call>"},
       .opens = {"<function="},
@@ -26,7 +40,7 @@ SyntaxPtr function_tags() {
           {.open = "<parameter=",
            .key_end = ">",
            .close = "</parameter>",
-           .lines = true},
+           .lines = lines},
       .shy = true,
       .lead = "\n",
       .between = "\n",
@@ -34,6 +48,17 @@ SyntaxPtr function_tags() {
       .params_lead = "\n",
       .params_between = "\n",
       .section_each = true});
+}
+
+}  // namespace
+
+SyntaxPtr function_tags() {
+  static const auto syntax = make_function_tags(Lines::framed);
+  return syntax;
+}
+
+SyntaxPtr function_lines() {
+  static const auto syntax = make_function_tags(Lines::both);
   return syntax;
 }
 
@@ -96,7 +121,7 @@ SyntaxPtr worn_tags() {
           {.open = "<parameter=",
            .key_end = ">",
            .close = "</parameter>",
-           .lines = true},
+           .lines = Lines::framed},
       .params_lead = "\n"});
   return syntax;
 }

@@ -12,8 +12,11 @@ using SyntaxPtr = std::shared_ptr<const CallSyntax>;
 
 // <tool_call>{"name": ..., "arguments": ...}</tool_call>
 SyntaxPtr tagged_json();
+// The same between other tags, for recovery.
+SyntaxPtr wrapped_json(std::string open, std::string close);
 // <tool_call><function=f><parameter=k>v</parameter></function></tool_call>
 SyntaxPtr function_tags();
+SyntaxPtr function_lines();
 // <function=f>{...}</function>, rendered so; parameters are read, too.
 SyntaxPtr function_json();
 // <function><name>f</name><arguments>{...}</arguments></function>

@@ -12,29 +12,41 @@
 namespace rapid {
 namespace {
 
-SyntaxPtr dsml_calls() {
-  static const auto syntax = std::make_shared<TagSyntax>(TagShape{
+// `prefix`: of all tags behind the family's mark.
+SyntaxPtr prefixed_calls(const std::string& prefix) {
+  const std::string open = "<｜DSML｜" + prefix;
+  const std::string close = "</｜DSML｜" + prefix;
+  return std::make_shared<TagSyntax>(TagShape{
       .section_opens =
-          {"<｜DSML｜tool_calls>",
-           "<｜DSML｜function_calls>",
+          {open + "tool_calls>",
+           open + "function_calls>",
            "<｜DSML｜r:tool_calls>"},
       .section_closes =
-          {"</｜DSML｜tool_calls>",
-           "</｜DSML｜function_calls>",
+          {close + "tool_calls>",
+           close + "function_calls>",
            "</｜DSML｜r:tool_calls>"},
-      .opens = {"<｜DSML｜invoke name=\""},
+      .opens = {open + "invoke name=\""},
       .name_ends = {"\">"},
-      .closes = {"</｜DSML｜invoke>"},
+      .closes = {close + "invoke>"},
       .params =
-          {.open = "<｜DSML｜parameter name=\"",
+          {.open = open + "parameter name=\"",
            .key_end = "\"",
-           .close = "</｜DSML｜parameter>",
+           .close = close + "parameter>",
            .text = ValueText::marked},
       .lead = "\n",
       .between = "\n",
       .tail = "\n",
       .params_lead = "\n",
       .params_between = "\n"});
+}
+
+SyntaxPtr dsml_calls() {
+  static const auto syntax = prefixed_calls("");
+  return syntax;
+}
+
+SyntaxPtr dsml_r_calls() {
+  static const auto syntax = prefixed_calls("r:");
   return syntax;
 }
 
@@ -44,7 +56,7 @@ void register_format_deepseek_v4_0731(FormatRegistry& registry) {
   registry.add(declare(
       {.name = "deepseek_v4_0731",
        .aliases = {"deepseek_v4"},
-       .syntaxes = {dsml_calls()},
+       .syntaxes = {dsml_calls(), dsml_r_calls()},
        .reasoning = "deepseek_v4",
        .signs = {"｜DSML｜"},
        .rank = 9}));

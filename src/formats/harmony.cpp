@@ -18,7 +18,12 @@ std::vector<std::string> header_ends() {
   for (const char* channel :
        {"", "<|channel|>commentary", "<|channel|>analysis"}) {
     for (const char* kind :
-         {" <|constrain|>json", "<|constrain|>json", " json", ""}) {
+         {" <|constrain|>json",
+          "<|constrain|>json",
+          " json",
+          " <|constrain|>code",
+          " code",
+          ""}) {
       out.push_back(std::string(channel) + kind + "<|message|>");
     }
   }

@@ -35,13 +35,34 @@ SyntaxPtr plain_calls() {
   return syntax;
 }
 
+// A worn model closes the call behind its name with the wrong tag.
+SyntaxPtr names_alone(const std::string& label) {
+  return std::make_shared<TagSyntax>(TagShape{
+      .opens = {"<tool_call" + label + ">"},
+      .closes = {"</arg_value" + label + ">"}});
+}
+
+SyntaxPtr open_source_names() {
+  static const SyntaxPtr syntax = names_alone(":opensource");
+  return syntax;
+}
+
+SyntaxPtr plain_names() {
+  static const SyntaxPtr syntax = names_alone("");
+  return syntax;
+}
+
 }  // namespace
 
 void register_format_hy_v3(FormatRegistry& registry) {
   registry.add(declare(
       {.name = "hy_v3",
        .aliases = {"hy3"},
-       .syntaxes = {open_source_calls(), plain_calls()},
+       .syntaxes =
+           {open_source_calls(),
+            plain_calls(),
+            open_source_names(),
+            plain_names()},
        .reasoning = "hy_v3",
        .signs = {"<tool_sep"},
        .rank = 9}));

@@ -115,17 +115,14 @@ Result<JsonCall> interpret(const Json& object, std::string_view text) {
   return call;
 }
 
-// Whether a value that the end of the text closed may count: nothing of it
-// is lost, and where the end was not the model's own it lacks no more than
-// the brackets around complete arguments.
+// Whether a value may count: nothing of it is lost, and where the end of the
+// text was not the model's own it lacks no more than the brackets around
+// complete arguments.
 bool acceptable(const LooseJson& json, std::string_view text, Ending ending) {
-  if (json.complete) {
-    return true;
-  }
   if (json.dropped) {
     return false;
   }
-  if (ending == Ending::real) {
+  if (json.complete || ending == Ending::real) {
     return true;
   }
   const std::string_view end = trim_blank(text);
@@ -167,12 +164,33 @@ Result<JsonArguments> parse_json_arguments(
   if (skip(text, loose->consumed, " \n\r\t`};,") < text.size()) {
     return not_a_call("the arguments go on behind their JSON");
   }
-  const bool whole =
-      loose->complete || (ending == Ending::real && !loose->dropped);
-  if (!loose->value.is_object() || !whole) {
+  if (!loose->complete && ending == Ending::cut) {
+    return not_a_call("the call is cut off");
+  }
+  if (!loose->value.is_object() || loose->dropped) {
     return not_a_call("the arguments are not a complete JSON object");
   }
   return JsonArguments{std::move(loose->value), ""};
+}
+
+JsonCallList parse_cut_list(std::string_view text, Ending ending) {
+  JsonCallList out;
+  size_t at = skip(text, 0, " \n\r\t[");
+  while (at < text.size() && text[at] == '{') {
+    const std::string_view rest = text.substr(at);
+    const auto loose = parse_loose_json(rest);
+    if (!loose || !acceptable(*loose, rest, ending)) {
+      break;
+    }
+    const bool strict = !loose->repaired && loose->complete;
+    const std::string_view piece = rest.substr(0, loose->consumed);
+    if (!add_calls(loose->value, trim_blank(piece), strict, out.calls)) {
+      break;
+    }
+    at = skip(text, at + loose->consumed, " \n\r\t,");
+    out.consumed = at;
+  }
+  return out;
 }
 
 Result<std::vector<JsonCall>> parse_json_calls(
@@ -190,7 +208,9 @@ Result<std::vector<JsonCall>> parse_json_calls(
       return not_a_call("the call is not valid JSON");
     }
     if (!acceptable(*loose, rest, ending)) {
-      return not_a_call("the call is cut off");
+      return not_a_call(
+          ending == Ending::cut ? "the call is cut off"
+                                : "a value is missing in the call");
     }
     const std::string_view piece = rest.substr(0, loose->consumed);
     const bool strict = !loose->repaired && loose->complete;

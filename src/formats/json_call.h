@@ -33,6 +33,15 @@ enum class Ending { real, cut };
 // The error says why it is not a call.
 Result<std::vector<JsonCall>> parse_json_calls(
     std::string_view text, Ending ending);
+
+// The calls of a list that the end of the text cuts, up to the one that is
+// not complete.
+struct JsonCallList {
+  std::vector<JsonCall> calls;
+  size_t consumed = 0;
+};
+JsonCallList parse_cut_list(std::string_view text, Ending ending);
+
 // `quote`: a mark that quotes strings beside JSON's, or "".
 Result<JsonArguments> parse_json_arguments(
     std::string_view text, Ending ending, std::string_view quote = {});

@@ -150,7 +150,9 @@ SyntaxRead JsonSyntax::read(
     }
   } else if (
       begin >= text.size() || (text[begin] != '{' && text[begin] != '[')) {
-    return {};
+    return shape_.mute && context.own && context.starts
+               ? SyntaxRead{SyntaxRead::Kind::done, open.size, {}}
+               : SyntaxRead{};
   }
   const JsonExtent extent =
       json_extent(text, begin, shape_.closes, starts_, context.end);
@@ -203,6 +205,11 @@ SyntaxRead JsonSyntax::take(
     }
   }
   const bool unclosed = context.end && !extent.closed;
+  if (!calls && unclosed && context.own && body.starts_with('[')) {
+    if (auto out_of_list = take_cut_list(text, begin, context)) {
+      return *out_of_list;
+    }
+  }
   if (!calls) {
     if (!context.own || (shape_.needs_proof && !(unclosed && shape_.usual))) {
       return {};
@@ -232,6 +239,35 @@ SyntaxRead JsonSyntax::take(
         out.events);
   }
   push_prose(junk, out.events);
+  return out;
+}
+
+// The list's end is missing, and perhaps that of its last call.
+std::optional<SyntaxRead> JsonSyntax::take_cut_list(
+    std::string_view text, size_t begin, const ReadContext& context) const {
+  const auto list = parse_cut_list(
+      text.substr(begin), context.cut ? Ending::cut : Ending::real);
+  SyntaxRead out{SyntaxRead::Kind::done, text.size(), {}};
+  for (const JsonCall& call : list.calls) {
+    if (shape_.needs_proof && !call.has_arguments) {
+      return std::nullopt;
+    }
+    push_call(
+        context.tools,
+        call.name,
+        call.arguments.value,
+        call.arguments.raw,
+        call.text,
+        out.events);
+  }
+  if (!has_call(out.events)) {
+    return std::nullopt;
+  }
+  const std::string_view rest = text.substr(begin + list.consumed);
+  if (!trim_blank(rest).empty()) {
+    out.events.push_back(
+        FormatRejected{std::string(rest), "the call is cut off", true});
+  }
   return out;
 }
 

@@ -5,6 +5,7 @@
 //               .lead = "\n", .tail = "\n", .between = "\n"})
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct JsonShape {
   // The model writes calls like that: what was cut off is no answer, and text
   // may follow. Else a bare call must end the message, or calls follow.
   bool usual = false;
+  bool mute = false;  // an opener at the start is no text, even without call
   // For rendering.
   std::string lead, tail, between;
   std::string arguments_key = "arguments";
@@ -65,6 +67,8 @@ class JsonSyntax final : public CallSyntax {
       size_t begin,
       const struct JsonExtent& extent,
       const ReadContext& context) const;
+  std::optional<SyntaxRead> take_cut_list(
+      std::string_view text, size_t begin, const ReadContext& context) const;
 
   JsonShape shape_;
   std::vector<std::string> starts_;  // openers that are no closing tags

@@ -21,6 +21,7 @@ SyntaxPtr python_tag() {
   static const auto syntax = std::make_shared<JsonSyntax>(JsonShape{
       .opens = {"<|python_tag|>"},
       .foreign = Place::anywhere,
+      .mute = true,
       .arguments_key = "parameters"});
   return syntax;
 }

@@ -128,9 +128,14 @@ SyntaxRead PythonSyntax::read(
   if (!closed && !context.end) {
     return SyntaxRead::wait();
   }
-  const auto calls = parse_python_calls(text.substr(begin, end - begin));
+  auto calls = parse_python_calls(text.substr(begin, end - begin));
   SyntaxRead out{SyntaxRead::Kind::done, next, {}};
   const std::string raw(text.substr(0, next));
+  // A list that breaks off in a later call keeps the calls before it.
+  if (calls && !closed && context.own && calls->size() > 1 &&
+      !calls->back().complete) {
+    calls->pop_back();
+  }
   const bool whole = calls && (closed || calls->back().complete);
   if (!whole) {
     if (!context.own || (bare && closed)) {
@@ -159,6 +164,11 @@ SyntaxRead PythonSyntax::read(
         trim_blank(piece),
         out.events);
     at = begin + one.consumed;
+  }
+  const size_t rest = skip(text, at, " \n\r\t,;");
+  if (!closed && rest < text.size()) {
+    out.events.push_back(FormatRejected{
+        std::string(text.substr(rest)), "the call is cut off", true});
   }
   return out;
 }

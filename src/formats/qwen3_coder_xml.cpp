@@ -16,7 +16,7 @@ namespace rapid {
 void register_format_qwen3_coder_xml(FormatRegistry& registry) {
   registry.add(declare(
       {.name = "qwen3_coder_xml",
-       .syntaxes = {function_tags()},
+       .syntaxes = {function_lines()},
        .signs = {"<function=", "</parameter>"},
        .rank = 8}));
 }

@@ -42,8 +42,11 @@ Route functionary_route(std::string_view header) {
 const ChannelShape& harmony_channels() {
   static const ChannelShape shape{
       .header_opens = {"<|start|>", "<|channel|>"},
+      .header_words =
+          {"assistant", "analysis", "commentary", "final", "functions."},
       .header_closes = {"<|message|>"},
       .body_ends = {"<|end|>", "<|return|>", "<|call|>"},
+      .ends_at_border = true,
       .route = harmony_route,
       .implied_header = "",
       .thought_header = "<|channel|>analysis<|message|>"};
@@ -64,8 +67,10 @@ const ChannelShape& gemma_channels() {
 const ChannelShape& muse_channels() {
   static const ChannelShape shape{
       .header_opens = {"<|start|>"},
+      .header_words = {"assistant"},
       .header_closes = {"<|message|>"},
       .body_ends = {"<|eom|>", "<|eot|>", "<|end|>"},
+      .ends_at_border = true,
       .route = muse_route,
       .implied_header = "to=",
       .thought_header = "to=self<|message|>"};
@@ -94,18 +99,27 @@ class ReasoningMachine final : public FormatMachine {
       const FormatInput& input)
       : style_(style),
         answer_(format.start(input)),
-        thought_(format.start(input)) {
+        thought_(format.start(input)),
+        tags_(style.also) {
+    tags_.insert(tags_.begin(), std::pair(style_.open, style_.close));
+    for (const auto& [open, close] : tags_) {
+      closes_.emplace_back(close);
+    }
+    std::erase(closes_, "");
     if (input.thinking == Thinking::on) {
       state_ = State::opened;
-    } else if (style_.implicit && input.thinking == Thinking::automatic) {
-      implicit_ = true;
+    } else if (input.thinking == Thinking::automatic) {
+      implicit_ = style_.implicit;
+      patience_ = style_.patience;
     }
   }
 
   void feed(std::string_view text, std::vector<FormatEvent>& out) override {
-    buffer_ += text;
-    while (step(out, false)) {
-    }
+    in_slices(text, [&](std::string_view slice) {
+      buffer_ += slice;
+      while (step(out, false)) {
+      }
+    });
   }
 
   void finish(FinishCause cause, std::vector<FormatEvent>& out) override {
@@ -154,26 +168,97 @@ class ReasoningMachine final : public FormatMachine {
       case State::thought:
         return step_thought(out);
       case State::answer:
-        answer_->feed(buffer_, out);
-        buffer_.clear();
-        return false;
+        return step_answer(out, end);
     }
     return false;
   }
 
   bool step_start(bool end) {
     const size_t begin = blank_ = skip_blank(buffer_, blank_);
-    const std::string_view rest = std::string_view(buffer_).substr(begin);
-    if (rest.starts_with(style_.open)) {
-      buffer_.erase(0, begin + style_.open.size());
-      state_ = State::opened;
-      return true;
+    bool maybe = false;
+    for (const auto& [open, close] : tags_) {
+      for (const std::string_view tag : {open, close}) {
+        const Match match =
+            tag.empty() ? Match::no : match_tag(buffer_, begin, tag, end);
+        if (match == Match::yes) {
+          buffer_.erase(0, begin + tag.size());
+          state_ = tag == open ? State::opened : State::closed;
+          return true;
+        }
+        maybe |= match == Match::maybe;
+      }
     }
-    if (!end && !style_.open.empty() && style_.open.starts_with(rest)) {
+    if (maybe) {
       return false;
     }
-    state_ = implicit_ ? State::thought : State::answer;
+    if (implicit_) {
+      state_ = State::thought;
+      return true;
+    }
+    switch (closes_soon(begin, end)) {
+      case Match::maybe:
+        return false;
+      case Match::yes:
+        state_ = State::thought;
+        return true;
+      case Match::no:
+        state_ = State::answer;
+        return true;
+    }
     return true;
+  }
+
+  // Does a block end near by that the output did not open? Then the prompt
+  // did. No other tag, nor what a call begins with, may come before.
+  Match closes_soon(size_t begin, bool end) const {
+    if (patience_ == 0 || closes_.empty() || buffer_[begin] == '{' ||
+        buffer_[begin] == '[') {
+      return Match::no;
+    }
+    const std::string_view near =
+        std::string_view(buffer_).substr(begin, patience_);
+    const size_t tag = near.find(closes_[0][0]);
+    if (tag == near.npos) {
+      return near.size() < patience_ && !end ? Match::maybe : Match::no;
+    }
+    return match_any(buffer_, begin + tag, closes_, end).match;
+  }
+
+  // Tags that are dropped, and a closing tag that comes late: behind the calls
+  // that ended the block.
+  bool step_answer(std::vector<FormatEvent>& out, bool end) {
+    std::vector<std::string> marks = style_.dropped;
+    if (late_ == Late::calls) {
+      for (const std::string& tag : style_.soft_closes) {
+        marks.push_back("</" + tag.substr(1));
+      }
+    } else if (late_ == Late::close) {
+      marks.insert(marks.end(), closes_.begin(), closes_.end());
+    }
+    const TagFound found = find_any(buffer_, 0, marks);
+    if (found.at != std::string::npos) {
+      const std::string mark = buffer_.substr(found.at, found.size);
+      answer(found.at, out);
+      if (late_ == Late::calls && mark.starts_with("</")) {
+        answer(found.size, out);
+        late_ = Late::close;
+      } else {
+        buffer_.erase(0, found.size);
+        late_ = mark.starts_with("</") ? Late::none : late_;
+      }
+      return !buffer_.empty();
+    }
+    size_t hold = 0;
+    for (const std::string& mark : marks) {
+      hold = std::max(hold, end ? 0 : partial_tag(buffer_, mark));
+    }
+    answer(buffer_.size() - hold, out);
+    return false;
+  }
+
+  void answer(size_t size, std::vector<FormatEvent>& out) {
+    answer_->feed(std::string_view(buffer_).substr(0, size), out);
+    buffer_.erase(0, size);
   }
 
   bool step_space(bool end) {
@@ -188,10 +273,7 @@ class ReasoningMachine final : public FormatMachine {
 
   // Where the block ends; a soft close stays for what follows.
   TagFound closing() const {
-    TagFound hard{buffer_.find(style_.close), style_.close.size()};
-    if (style_.close.empty()) {
-      hard.at = std::string::npos;
-    }
+    const TagFound hard = find_any(buffer_, 0, closes_);
     TagFound soft = find_any(buffer_, 0, style_.soft_closes);
     soft.size = 0;
     return soft.at < hard.at ? soft : hard;
@@ -204,15 +286,18 @@ class ReasoningMachine final : public FormatMachine {
       const size_t last = buffer_.find_last_not_of(kBlank, at - (at > 0));
       const size_t size = at == 0 || last == std::string::npos ? 0 : last + 1;
       think(std::string_view(buffer_).substr(0, size), out);
+      late_ = found.size == 0 && !closes_.empty() ? Late::calls : Late::none;
       buffer_.erase(0, at + found.size);
       end_thought(FinishCause::end, out);
       state_ = State::closed;
       return true;
     }
     // Hold what may become the tag, and the space before it.
-    size_t hold = partial_tag(buffer_, style_.close);
-    for (const std::string& tag : style_.soft_closes) {
-      hold = std::max(hold, partial_tag(buffer_, tag));
+    size_t hold = 0;
+    for (const auto* tags : {&std::as_const(closes_), &style_.soft_closes}) {
+      for (const std::string& tag : *tags) {
+        hold = std::max(hold, partial_tag(buffer_, tag));
+      }
     }
     size_t size = buffer_.size() - hold;
     while (size > 0 && kBlank.find(buffer_[size - 1]) != kBlank.npos) {
@@ -238,8 +323,14 @@ class ReasoningMachine final : public FormatMachine {
   const ReasoningStyle& style_;
   std::unique_ptr<FormatMachine> answer_;
   std::unique_ptr<FormatMachine> thought_;
+  std::vector<std::pair<std::string_view, std::string_view>> tags_;
+  std::vector<std::string> closes_;
   State state_ = State::start;
   bool implicit_ = false;
+  size_t patience_ = 0;
+  // Calls ended the block before its tag: first they end, then it may come.
+  enum class Late { none, calls, close };
+  Late late_ = Late::none;
   size_t blank_ = 0;    // State::start: white space at the front
   std::string buffer_;  // input that no machine has seen
 };
@@ -251,20 +342,45 @@ const std::vector<ReasoningStyle>& reasoning_styles() {
       {"qwen3", {}, "<think>", "</think>"},
       {"deepseek_r1", {}, "<think>", "</think>"},
       {"deepseek_r1_distill", {}, "<think>", "</think>", true},
-      {"deepseek_v4",
-       {},
-       "<think>",
-       "</think>",
-       false,
-       {"<｜DSML｜tool_calls>", "<｜DSML｜function_calls>"}},
-      {"vibethinker", {}, "<think>", "</think>"},
-      {"glm4", {}, "<think>", "</think>"},
-      {"minimax", {}, "<think>", "</think>"},
+      {.name = "deepseek_v4",
+       .aliases = {},
+       .open = "<think>",
+       .close = "</think>",
+       .soft_closes =
+           {"<｜DSML｜tool_calls>",
+            "<｜DSML｜function_calls>",
+            "<｜DSML｜r:tool_calls>",
+            "<｜DSML｜r:function_calls>"}},
+      {.name = "vibethinker",
+       .aliases = {},
+       .open = "<think>",
+       .close = "</think>",
+       .patience = 1024},
+      {.name = "glm4",
+       .aliases = {},
+       .open = "<think>",
+       .close = "</think>",
+       .dropped = {"<|begin_of_box|>", "<|end_of_box|>"}},
+      {.name = "minimax",
+       .aliases = {},
+       .open = "<think>",
+       .close = "</think>",
+       .patience = 512},
       {"seed", {"seed_oss"}, "<seed:think>", "</seed:think>"},
       {"mistral", {"magistral"}, "[THINK]", "[/THINK]"},
       {"north", {}, "<|START_THINKING|>", "<|END_THINKING|>", true},
-      {"hy_v3", {"hy3"}, "<think:opensource>", "</think:opensource>"},
-      {"ui_tars", {}, "Thought:", "", false, {"Action:", "\n\n"}},
+      {.name = "hy_v3",
+       .aliases = {"hy3"},
+       .open = "<think:opensource>",
+       .close = "</think:opensource>",
+       .also = {{"<think>", "</think>"}}},
+      {.name = "ui_tars",
+       .aliases = {},
+       .open = "Thought:",
+       .close = "",
+       .also = {{"Reflection:", ""}},
+       .patience = 0,
+       .soft_closes = {"Action:", "\n\n"}},
       {.name = "harmony",
        .aliases = {"gpt_oss", "gpt-oss"},
        .open = "<|channel|>analysis<|message|>",
@@ -353,6 +469,10 @@ std::vector<std::string> kept_tokens(
   } else if (reasoning) {
     out.emplace_back(reasoning->open);
     out.emplace_back(reasoning->close);
+    for (const auto& [open, close] : reasoning->also) {
+      out.emplace_back(open);
+      out.emplace_back(close);
+    }
   }
   std::erase(out, "");
   return out;

@@ -3,12 +3,14 @@
 //
 // A block opens at the beginning of the output only (a tag later on is text),
 // or before it, where the prompt ended with the opening tag. White space next
-// to the tags is markup. What is still open at the end was reasoning. A call
-// inside a block is a call: the format's own machine reads the block, too.
+// to the tags is markup, and so is a closing tag at the very beginning. What is
+// still open at the end was reasoning. A call inside a block is a call: the
+// format's own machine reads the block, too.
 #pragma once
 
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "formats/channel_machine.h"
@@ -24,6 +26,14 @@ struct ReasoningStyle {
   // Output that does not begin with the tag is reasoning up to the closing
   // tag, unless the prompt closed a block.
   bool implicit = false;
+  // Other tags that the model may write instead: opening and closing.
+  std::vector<std::pair<std::string_view, std::string_view>> also = {};
+  // Of output that does not begin with a tag, how many bytes may come before
+  // a closing tag that makes them reasoning: where the prompt's end is not
+  // known, it may have opened the block.
+  size_t patience = 64;
+  // Tags within the answer that are no text.
+  std::vector<std::string> dropped = {};
   // Text that ends an open block, too, and belongs to what follows.
   std::vector<std::string> soft_closes = {};
   // What opens the answer behind the reasoning, where a tag's end does not.

@@ -17,7 +17,7 @@ SyntaxPtr seed_calls() {
           {.open = "<parameter=",
            .key_end = ">",
            .close = "</parameter>",
-           .lines = true},
+           .lines = Lines::both},
       .shy = true,
       .lead = "\n",
       .between = "\n",
@@ -28,13 +28,19 @@ SyntaxPtr seed_calls() {
   return syntax;
 }
 
+SyntaxPtr json_calls() {
+  static const auto syntax =
+      wrapped_json("<seed:tool_call>", "</seed:tool_call>");
+  return syntax;
+}
+
 }  // namespace
 
 void register_format_seed_oss(FormatRegistry& registry) {
   registry.add(declare(
       {.name = "seed_oss",
        .aliases = {"seed", "gpt_oss"},
-       .syntaxes = {seed_calls(), function_tags()},
+       .syntaxes = {seed_calls(), function_tags(), json_calls()},
        .reasoning = "seed",
        .signs = {"seed:tool_call"},
        .rank = 9}));

@@ -12,6 +12,7 @@
 namespace rapid {
 namespace {
 
+constexpr std::string_view kFence = "```";
 constexpr size_t kFarProse = 1024;  // between a section's tag and a call
 
 // What became of a part of the text.
@@ -54,6 +55,10 @@ class TagReader {
 
  private:
   bool end() const { return context_.end; }
+  // What was looked at; npos: all.
+  void spend_to(size_t from, size_t to) const {
+    context_.spend(std::min(to, text_.size()) - std::min(from, text_.size()));
+  }
   bool at_end() const { return at_ >= text_.size(); }
 
   SyntaxRead result(Got got) {
@@ -95,6 +100,7 @@ class TagReader {
   Got bad_somewhere(std::string why, size_t from) {
     const TagFound close = find_any(text_, from, shape_.closes);
     const TagFound stop = find_any(text_, from, starts_);
+    spend_to(from, std::max(close.at, stop.at));
     if (close.at == text_.npos && stop.at == text_.npos) {
       return end() ? bad(std::move(why), text_.size(), true) : Got::more;
     }
@@ -102,12 +108,17 @@ class TagReader {
     if (close.at < stop.at && longest.match == Match::maybe) {
       return Got::more;
     }
-    size_t until = close.at < stop.at ? close.at + longest.size : stop.at;
+    return bad_until(
+        std::move(why), close.at < stop.at ? close.at + longest.size : stop.at);
+  }
+
+  // A broken call that ends at `until`, with the end of its section.
+  Got bad_until(std::string why, size_t until) {
     if (in_section_) {
       const size_t next = skip_blank(text_, until);
       const TagMatch section =
           match_any(text_, next, shape_.section_closes, end());
-      if (section.match == Match::maybe) {
+      if (section.match == Match::maybe || (next >= text_.size() && !end())) {
         return Got::more;
       }
       until = section.match == Match::yes ? next + section.size : until;
@@ -204,7 +215,8 @@ class TagReader {
       if (match == Match::maybe && text_.size() > at_) {
         return Got::more;
       }
-      if (match == Match::yes) {
+      fenced_ = match == Match::yes;
+      if (fenced_) {
         at_ = skip_blank(text_, at_ + fence.size());
         break;
       }
@@ -297,14 +309,21 @@ class TagReader {
       return Got::more;
     }
     const bool cut = context_.cut && !extent.closed;
+    std::string_view body = trim_blank(text_.substr(at_, extent.end - at_));
+    if (fenced_ && !extent.complete && body.ends_with(kFence)) {
+      body.remove_suffix(kFence.size());
+    }
     const auto arguments = parse_json_arguments(
-        text_.substr(at_, extent.end - at_),
-        cut ? Ending::cut : Ending::real,
-        shape_.quote);
+        body, cut ? Ending::cut : Ending::real, shape_.quote);
     if (!arguments) {
-      return bad(arguments.error().what, extent.next, end() && !extent.closed);
+      return extent.closed ? bad_until(arguments.error().what, extent.next)
+                           : bad(arguments.error().what, extent.next, end());
     }
     at_ = extent.next;
+    if (const size_t fence = skip_blank(text_, at_);
+        fenced_ && match_tag(text_, fence, kFence, true) == Match::yes) {
+      at_ = fence + kFence.size();
+    }
     take(arguments->value, arguments->raw);
     push_prose(extent.junk, events_);
     return Got::yes;
@@ -342,6 +361,8 @@ class TagReader {
     Json arguments;
     Members members(arguments);
     std::set<std::string, std::less<>> seen;
+    const size_t begin = at_;
+    stray_.clear();
     while (true) {
       at_ = skip_blank(text_, at_);
       const Got got = read_parameter(members, seen);
@@ -357,6 +378,10 @@ class TagReader {
       push_text(text_.substr(call_begin_, at_ - call_begin_), events_);
       return Got::yes;
     }
+    if (seen.empty() && !trim_blank(stray_).empty()) {
+      return bad_somewhere("the arguments are not parameters", begin);
+    }
+    push_prose(stray_, events_);
     take(arguments, "");
     return Got::yes;
   }
@@ -368,8 +393,13 @@ class TagReader {
       if (!end()) {
         return Got::more;
       }
-      return seen.empty() ? bad("the call is cut off", text_.size(), true)
-                          : Got::no;
+      return seen.empty() && takes_parameters()
+                 ? bad("the call is cut off", text_.size(), true)
+                 : Got::no;
+    }
+    if (end() && !seen.empty() && cut_close()) {
+      at_ = text_.size();
+      return Got::no;
     }
     const TagMatch close = match_any(text_, at_, shape_.closes, end());
     if (close.match == Match::yes) {
@@ -392,12 +422,31 @@ class TagReader {
     return read_value_at(at_ + shape_.params.open.size(), members, seen);
   }
 
+  bool takes_parameters() const {
+    if (tool_ == nullptr || !tool_->parameters.is_object()) {
+      return true;
+    }
+    const auto found = tool_->parameters.find("properties");
+    return found != tool_->parameters.end() && !found->empty();
+  }
+
+  // The end of the text cut the tag that closes the call.
+  bool cut_close() const {
+    const std::string_view rest = text_.substr(at_);
+    const auto begins = [&](const std::string& tag) {
+      return tag.size() > rest.size() && tag.starts_with(rest);
+    };
+    return std::ranges::any_of(shape_.closes, begins) ||
+           std::ranges::any_of(shape_.section_closes, begins);
+  }
+
   // Text between parameters stays text, if the call goes on or ends near by.
   Got read_stray() {
     const size_t stop = std::min(
         {text_.find(shape_.params.open, at_),
          find_any(text_, at_, shape_.closes).at,
          find_any(text_, at_, starts_).at});
+    spend_to(at_, text_.npos);
     if (stop == text_.npos && !end()) {
       return Got::more;
     }
@@ -410,8 +459,7 @@ class TagReader {
                  ? bad_somewhere("the call has no parameters", at_)
                  : Got::no;
     }
-    prose_ = text_.substr(at_, until - at_);
-    push_prose(std::exchange(prose_, {}), events_);
+    stray_ += text_.substr(at_, until - at_);
     at_ = until;
     return Got::yes;
   }
@@ -422,14 +470,16 @@ class TagReader {
       std::set<std::string, std::less<>>& seen) {
     const ParameterShape& params = shape_.params;
     const size_t key_end = text_.find(params.key_end, key_begin);
+    spend_to(key_begin, key_end);
     if (key_end == text_.npos) {
       return end() ? bad("the call is cut off", text_.size(), true) : Got::more;
     }
-    std::string key(trim_blank(text_.substr(key_begin, key_end - key_begin)));
+    std::string key(key_text(text_.substr(key_begin, key_end - key_begin)));
     size_t begin = key_end + params.key_end.size();
     std::string_view attributes;
     if (params.key_end == "\"") {
       const size_t stop = text_.find('>', begin);
+      spend_to(begin, stop);
       if (stop == text_.npos) {
         return end() ? bad("the call is cut off", text_.size(), true)
                      : Got::more;
@@ -443,11 +493,11 @@ class TagReader {
       if (open == Match::maybe) {
         return Got::more;
       }
-      begin = open == Match::yes ? next + params.value_open.size() : begin;
+      begin = next + (open == Match::yes ? params.value_open.size() : 0);
     }
     const ValueEnd value = find_value_end(
         text_, begin, seen, {shape_, openers_, tool_, in_section_, end()});
-    context_.spend((value.looked_on ? text_.size() : value.next) - begin);
+    spend_to(begin, value.looked);
     if (value.kind == ValueEnd::Kind::more) {
       return Got::more;
     }
@@ -480,6 +530,8 @@ class TagReader {
   const chat::Tool* tool_ = nullptr;
   bool tool_unknown_ = false;
   std::string_view prose_;
+  bool fenced_ = false;  // the arguments stand in a fence
+  std::string stray_;    // text where parameters should stand
   int calls_ = 0;
   std::string why_;
   size_t bad_end_ = 0;

@@ -32,13 +32,20 @@ enum class ValueText {
   marked,    // string="true" text, else JSON; U+200B behind the < of own tags
 };
 
+// Which line breaks around a value are markup, at most one at each end.
+enum class Lines {
+  none,
+  framed,  // the last one only if the first is there
+  both,
+};
+
 struct ParameterShape {
   std::string open;  // "": the arguments are one JSON object
   // Behind the key; a quote: the key is an attribute, others may follow.
   std::string key_end;
   std::string value_open;  // a tag of its own for the value, or ""
   std::string close;
-  bool lines = false;  // one line break at both ends of a value is markup
+  Lines lines = Lines::none;
   ValueText text = ValueText::quotable;
 };
 

@@ -30,6 +30,11 @@ const Json& schema_of(const chat::Tool* tool, std::string_view key) {
   return found == nullptr ? unknown : *found;
 }
 
+bool closed_schema(const chat::Tool* tool) {
+  return tool != nullptr && tool->parameters.is_object() &&
+         !tool->parameters.value("properties", Json()).empty();
+}
+
 // Whether text must not stand in a value as it is.
 bool needs_quotes(const TagShape& shape, std::string_view text) {
   const std::string_view start = trim_blank(text);
@@ -45,8 +50,12 @@ bool needs_quotes(const TagShape& shape, std::string_view text) {
          holds(shape.section_closes);
 }
 
-std::string_view without_lines(std::string_view raw) {
-  raw.remove_prefix(raw.starts_with("\r\n") ? 2 : raw.starts_with('\n'));
+std::string_view without_lines(std::string_view raw, Lines lines) {
+  const bool first = raw.starts_with("\r\n") || raw.starts_with('\n');
+  if (lines == Lines::none || (lines == Lines::framed && !first)) {
+    return raw;
+  }
+  raw.remove_prefix(raw.starts_with("\r\n") ? 2 : first);
   raw.remove_suffix(raw.ends_with("\r\n") ? 2 : raw.ends_with('\n'));
   return raw;
 }
@@ -151,7 +160,8 @@ std::string value_text(
     replace_all(inner, kCdataEnd, "]]]]><![CDATA[>");
     return std::string(kCdata) + inner + std::string(kCdataEnd);
   }
-  const std::string lines = shape.params.lines ? "\n" + text + "\n" : text;
+  const std::string lines =
+      shape.params.lines != Lines::none ? "\n" + text + "\n" : text;
   const bool plain = (kind == ValueText::cdata || !needs_quotes(shape, text)) &&
                      read_value(shape, tool, key, "", lines) == value;
   return plain ? text : quoted_json(value);
@@ -174,13 +184,16 @@ Json read_value(
   static const Json unknown = Json::object();
   const Json& schema = schema_of(tool, key);
   const Json& root = tool == nullptr ? unknown : tool->parameters;
-  if (shape.params.lines) {
-    raw = without_lines(raw);
-  }
+  raw = without_lines(raw, shape.params.lines);
   switch (shape.params.text) {
     case ValueText::quotable:
       return coerce_text(raw, schema, root, {.unquote = true});
     case ValueText::verbatim:
+      if (closed_schema(tool) &&
+          parameter_schema(tool->parameters, key) == nullptr) {
+        Json value = coerce_text(raw, unknown, root);
+        return value.is_structured() ? value : Json(raw);
+      }
       if (const auto text = json_string(raw);
           text && needs_quotes(shape, *text)) {
         return *text;
@@ -215,7 +228,7 @@ std::vector<CallFrame::Parameter> parameter_frames(
   }
   const Json required = tool.parameters.value("required", Json::array());
   for (const auto& [key, schema] : tool.parameters["properties"].items()) {
-    const std::string line = params.lines ? "\n" : "";
+    const std::string line = params.lines != Lines::none ? "\n" : "";
     const std::string key_end = params.key_end == "\"" ? "\">" : params.key_end;
     out.push_back(
         {key,
@@ -241,7 +254,7 @@ std::string render_parameters(
     }
     const std::string text = value_text(shape, tool, key, value);
     out += params.value_open;
-    out += params.lines ? "\n" + text + "\n" : text;
+    out += params.lines != Lines::none ? "\n" + text + "\n" : text;
     out += params.close + shape.params_between;
   }
   return out;

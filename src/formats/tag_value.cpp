@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kCdata = "<![CDATA[";
 constexpr std::string_view kCdataEnd = "]]>";
+constexpr size_t kLongestKey = 64;
 
 // Whether every name may be a parameter: the schema says nothing.
 bool open_schema(const chat::Tool* tool) {
@@ -40,9 +41,16 @@ class ValueFinder {
     if (const auto quoted = quoted_end()) {
       return *quoted;
     }
+    size_t closer = 0;
+    size_t sibling = 0;
+    const auto find_from = [&](size_t& found, std::string_view tag, size_t at) {
+      if (found < at || at == begin_) {
+        found = text_.find(tag, at);
+      }
+    };
     for (size_t at = begin_; at < text_.size();) {
-      const size_t closer = text_.find(params().close, at);
-      const size_t sibling = text_.find(params().open, at);
+      find_from(closer, params().close, at);
+      find_from(sibling, params().open, at);
       if (params().text == ValueText::cdata) {
         const size_t data = text_.find(kCdata, at);
         if (data < std::min(closer, sibling)) {
@@ -58,6 +66,7 @@ class ValueFinder {
         if (const auto ended = at_sibling(sibling)) {
           return *ended;
         }
+        ++inner_;
         at = sibling + 1;
         continue;
       }
@@ -75,10 +84,11 @@ class ValueFinder {
           break;
       }
       last_closer_ = closer;
+      inner_ -= inner_ > 0 ? 1 : 0;
       at = closer + 1;
     }
     ValueEnd out = borders_.end ? recovered() : ValueEnd{};
-    out.looked_on = true;
+    out.looked = kNone;
     return out;
   }
 
@@ -89,8 +99,15 @@ class ValueFinder {
   const ParameterShape& params() const { return borders_.shape.params; }
 
   ValueEnd found(size_t closer) const {
-    return {
-        ValueEnd::Kind::found, closer, closer + params().close.size(), false};
+    const size_t next = closer + params().close.size();
+    return {ValueEnd::Kind::found, closer, next, next};
+  }
+
+  // No closing tag: the line break before what follows is markup.
+  ValueEnd unclosed(size_t at) const {
+    const bool line = params().lines != Lines::both && at > begin_ &&
+                      text_[at - 1] == '\n' && text_[begin_] != '\n';
+    return {ValueEnd::Kind::found, at - (line ? 1 : 0), at, at};
   }
 
   // A value that is one JSON string: tags inside of it are data.
@@ -130,7 +147,7 @@ class ValueFinder {
     if (stop == kNone) {
       return std::nullopt;
     }
-    return text_.substr(begin, stop - begin);
+    return key_text(text_.substr(begin, stop - begin));
   }
 
   // A declared parameter that had not come yet opens before this one was
@@ -150,7 +167,18 @@ class ValueFinder {
     if (last_closer_ != kNone) {
       return found(last_closer_);
     }
-    return ValueEnd{ValueEnd::Kind::found, at, at, false};
+    return unclosed(at);
+  }
+
+  // A parameter that the tool does not declare opens right behind the tag
+  // that closes this one. Text may look so, too: then it has tags of its own,
+  // or not the lines of this value.
+  bool next_unknown(size_t closer, std::string_view key) const {
+    const bool lines = begin_ < text_.size() && text_[begin_] == '\n' &&
+                       params().lines != Lines::none;
+    return inner_ == 0 && !key.empty() && key.size() <= kLongestKey &&
+           std::ranges::all_of(key, is_name_char) &&
+           (!lines || text_[closer - 1] == '\n');
   }
 
   Follow maybe_or(Follow otherwise) const {
@@ -168,9 +196,10 @@ class ValueFinder {
     const Match sibling = match_tag(text_, at, params().open, end);
     if (sibling == Match::yes) {
       const auto key = key_at(at);
-      return !key                            ? maybe_or(Follow::data)
-             : declares(borders_.tool, *key) ? Follow::sibling
-                                             : Follow::data;
+      return !key ? maybe_or(Follow::data)
+             : declares(borders_.tool, *key) || next_unknown(closer, *key)
+                 ? Follow::sibling
+                 : Follow::data;
     }
     const TagMatch close = match_any(text_, at, shape.closes, end);
     if (close.match == Match::yes) {
@@ -222,7 +251,9 @@ class ValueFinder {
         closer = at;
       }
     }
-    return found(closer);
+    ValueEnd out = found(closer);
+    out.looked = stop;
+    return out;
   }
 
   bool ends_call(std::string_view region, size_t closer) const {
@@ -252,9 +283,9 @@ class ValueFinder {
       return found(closer);
     }
     if (stop != kNone) {
-      return {ValueEnd::Kind::found, stop, stop, false};
+      return unclosed(stop);
     }
-    return {ValueEnd::Kind::cut, text_.size(), text_.size(), false};
+    return {ValueEnd::Kind::cut, text_.size(), text_.size(), kNone};
   }
 
   std::string_view text_;
@@ -262,10 +293,18 @@ class ValueFinder {
   const std::set<std::string, std::less<>>& seen_;
   const ValueBorders& borders_;
   size_t last_closer_ = kNone;
+  int inner_ = 0;        // parameters that opened in this value
   size_t weak_ = kNone;  // ends the call, but not its section
 };
 
 }  // namespace
+
+std::string_view key_text(std::string_view raw) {
+  raw = trim_blank(raw);
+  const bool quoted = raw.size() > 2 && raw.front() == raw.back() &&
+                      (raw[0] == '"' || raw[0] == '\'');
+  return quoted ? raw.substr(1, raw.size() - 2) : raw;
+}
 
 ValueEnd find_value_end(
     std::string_view text,

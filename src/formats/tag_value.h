@@ -23,10 +23,13 @@ struct ValueBorders {
 struct ValueEnd {
   enum class Kind { more, found, cut };
   Kind kind = Kind::more;
-  size_t end = 0;          // of the value
-  size_t next = 0;         // behind its closing tag
-  bool looked_on = false;  // all of the text was looked at
+  size_t end = 0;                          // of the value
+  size_t next = 0;                         // behind its closing tag
+  size_t looked = std::string_view::npos;  // so far; npos: to the end
 };
+
+// A parameter's name without space and quotes around it.
+std::string_view key_text(std::string_view raw);
 
 // `seen`: keys that came before; a sibling that comes again is data.
 ValueEnd find_value_end(

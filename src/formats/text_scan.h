@@ -81,6 +81,23 @@ inline TagFound find_any(
   return out;
 }
 
+// Calls `step` with slices of a long text, cut between characters, so that
+// what a machine holds stays small.
+template <typename Step>
+void in_slices(std::string_view text, Step step) {
+  constexpr size_t kSlice = 2048;
+  while (text.size() > kSlice) {
+    size_t size = kSlice;
+    while (size > 1 &&
+           (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) {
+      --size;
+    }
+    step(text.substr(0, size));
+    text.remove_prefix(size);
+  }
+  step(text);
+}
+
 inline bool is_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
          (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';

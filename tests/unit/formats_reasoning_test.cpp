@@ -73,7 +73,23 @@ TEST(Reasoning, ABlockAtTheBeginning) {
 TEST(Reasoning, ATagLaterOnIsText) {
   expect({}, "Use <think>x</think>.", {"Use <think>x</think>.", ""});
   expect({}, "<think>a</think>b <think>c</think>", {"b <think>c</think>", "a"});
-  expect({}, "a </think> b", {"a </think> b", ""});
+  const Asked off{.thinking = Thinking::off};
+  expect(off, "a </think> b", {"a </think> b", ""});
+  const std::string far(80, 'x');
+  expect({}, far + "</think>b", {far + "</think>b", ""});
+}
+
+TEST(Reasoning, AClosingTagThatNothingOpened) {
+  expect({}, "Hm. So</think>\nYes.", {"Yes.", "Hm. So"});
+  expect({}, "</think>Yes.", {"Yes.", ""});
+  expect({.thinking = Thinking::off}, "</think>\nYes.", {"Yes.", ""});
+  expect({}, "a <b> </think> c", {"a <b> </think> c", ""});
+}
+
+TEST(Reasoning, TagsThatAreNoText) {
+  const Asked glm{.style = "glm4"};
+  expect(glm, "<|begin_of_box|>4<|end_of_box|>.", {"4.", ""});
+  expect(glm, "<think>a</think>It is <|begin_of_box|>4", {"It is 4", "a"});
 }
 
 TEST(Reasoning, WhatThePromptDid) {
@@ -112,6 +128,11 @@ TEST(Reasoning, CallsInsideAreCalls) {
 
 TEST(Reasoning, OtherTags) {
   expect({.style = "seed"}, "<seed:think>a</seed:think>b", {"b", "a"});
+  expect({.style = "hy3"}, "<think>a</think>b", {"b", "a"});
+  expect(
+      {.style = "ui_tars"},
+      "Reflection: a\nAction_Summary: b\nAction: c",
+      {"Action: c", "a\nAction_Summary: b"});
   expect({.style = "magistral"}, "[THINK]a[/THINK]b", {"b", "a"});
   expect({.style = "north"}, "a<|END_THINKING|>b", {"b", "a"});
   EXPECT_EQ(find_reasoning_style("nobody"), nullptr);
