@@ -130,22 +130,20 @@ void DiskIndex::search(
     const std::vector<int64_t>& from, int known, Search& out) const {
   for (const int64_t id : from) {
     const Segment& s = segments_.at(id);
-    if (s.start > known) {
-      continue;
+    int common = known;
+    if (s.start <= known) {
+      const auto rest = out.tokens.subspan(static_cast<size_t>(s.start));
+      const auto differs = std::mismatch(
+          s.tokens.begin(), s.tokens.end(), rest.begin(), rest.end());
+      common = s.start + static_cast<int>(differs.first - s.tokens.begin());
     }
-    const auto rest = out.tokens.subspan(static_cast<size_t>(s.start));
-    const auto differs = std::mismatch(
-        s.tokens.begin(), s.tokens.end(), rest.begin(), rest.end());
-    const int common =
-        s.start + static_cast<int>(differs.first - s.tokens.begin());
-    if (common == s.start) {
-      continue;
-    }
-    if (common > out.deepest.length) {
+    if (common > s.start && common > out.deepest.length) {
       out.deepest = {common, id};
     }
+    // Tokens that leave the way before the segment begins may still find its
+    // state rewind to there.
     const int length = std::min(common, out.limit);
-    if (length > out.usable.length && length > s.start && length >= s.floor) {
+    if (length > out.usable.length && length >= s.floor) {
       out.usable = {length, id};
     }
     search(s.children, common, out);

@@ -306,19 +306,6 @@ DiskTier::Place DiskTier::find(std::span<const int32_t> tokens, size_t limit) {
       tokens, static_cast<int>(std::min(limit, tokens.size())));
 }
 
-Status DiskTier::check_header(
-    const SegmentFile& file,
-    const Segment& segment,
-    std::span<const int32_t> tokens) const {
-  // The last segment may reach further than the tokens that were asked for.
-  std::vector<int32_t> whole(tokens.begin(), tokens.begin() + segment.start);
-  whole.insert(whole.end(), segment.tokens.begin(), segment.tokens.end());
-  if (file.metadata() != metadata_of(segment, whole)) {
-    return Error{ErrorCode::corrupt, "a segment and its index disagree"};
-  }
-  return {};
-}
-
 Status DiskTier::read(
     std::span<const int32_t> tokens,
     Place place,
@@ -326,6 +313,7 @@ Status DiskTier::read(
     Builders& builders,
     int64_t& damaged) {
   std::vector<SegmentFile> files;
+  std::vector<int32_t> way;  // the tokens that the path tells of
   // Of what tells of the same, the last one on the way counts.
   struct Source {
     size_t file = 0;
@@ -338,7 +326,11 @@ Status DiskTier::read(
         auto file,
         SegmentFile::open(
             index_.file(path[i].id), path[i].bytes, path[i].header_checksum));
-    RAPID_CHECK(check_header(file, path[i], tokens));
+    way.resize(static_cast<size_t>(path[i].start));
+    way.insert(way.end(), path[i].tokens.begin(), path[i].tokens.end());
+    if (file.metadata() != metadata_of(path[i], way)) {
+      return Error{ErrorCode::corrupt, "a segment and its index disagree"};
+    }
     const bool last = i + 1 == path.size();
     for (size_t u = 0; u < file.units().size(); ++u) {
       const auto& [layer, unit] = file.units()[u];
@@ -347,6 +339,11 @@ Status DiskTier::read(
       }
     }
     files.push_back(std::move(file));
+  }
+  const auto wanted = tokens.first(static_cast<size_t>(place.length));
+  if (way.size() < wanted.size() ||
+      !std::equal(wanted.begin(), wanted.end(), way.begin())) {
+    return Error{ErrorCode::corrupt, "a segment is of other tokens"};
   }
   std::vector<std::vector<size_t>> used(files.size());
   for (const auto& [key, source] : chosen) {

@@ -122,10 +122,6 @@ class DiskTier {
       const std::vector<Segment>& path,
       Builders& builders,
       int64_t& damaged);
-  Status check_header(
-      const SegmentFile& file,
-      const Segment& segment,
-      std::span<const int32_t> tokens) const;
   void disable(const Error& error);
 
   DiskTierOptions options_;
