@@ -52,7 +52,7 @@ Result<Database> Database::try_open(
   sqlite3_busy_timeout(raw, 2000);
   RAPID_CHECK(
       db.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-             "PRAGMA journal_size_limit=1048576"));
+             "PRAGMA journal_size_limit=262144; PRAGMA wal_autocheckpoint=50"));
   {
     Statement check(db, "PRAGMA quick_check(1)");
     RAPID_TRY(const bool row, check.step());

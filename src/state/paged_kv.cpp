@@ -152,11 +152,14 @@ class PagedBuilder final : public SnapshotBuilder {
     }
     list_.pages[index] = std::make_shared<KvPage>(
         KvPage{array_of(unit.bytes, shape, list_.shape.dtype)});
+    ends_.resize(list_.pages.size());
+    ends_[index] = unit.end;
     list_.length = std::max(list_.length, unit.end);
     return {};
   }
 
   Result<std::shared_ptr<const StateSnapshot>> finish(int length) override {
+    forget_behind_hole(length);
     if (length > list_.length || !holds_window(list_, length, window_)) {
       return Error{
           ErrorCode::corrupt,
@@ -168,7 +171,22 @@ class PagedBuilder final : public SnapshotBuilder {
   }
 
  private:
+  // Units of several snapshots of a window may leave a hole between them; what
+  // lies before it is of no use.
+  void forget_behind_hole(int length) {
+    const size_t last = static_cast<size_t>(std::max(length - 1, 0)) /
+                        static_cast<size_t>(kPageTokens);
+    for (size_t i = std::min(last + 1, ends_.size()); i-- > 0;) {
+      const int whole = static_cast<int>(i + 1) * kPageTokens;
+      if (!list_.pages[i] || ends_[i] < std::min(whole, length)) {
+        std::fill_n(list_.pages.begin(), i + 1, nullptr);
+        return;
+      }
+    }
+  }
+
   PageList list_;
+  std::vector<int> ends_;  // of the tokens in each page
   int window_;
 };
 

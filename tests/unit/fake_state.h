@@ -177,11 +177,21 @@ class FakeBuilder final : public SnapshotBuilder {
     pages_.resize(std::max(pages_.size(), index + 1));
     pages_[index] =
         std::make_shared<const std::vector<uint64_t>>(std::move(rows));
+    ends_.resize(pages_.size());
+    ends_[index] = unit.end;
     return {};
   }
 
   Result<std::shared_ptr<const StateSnapshot>> finish(int length) override {
     pages_.resize(static_cast<size_t>((length + kFakePage - 1) / kFakePage));
+    ends_.resize(pages_.size());
+    for (size_t i = pages_.size(); i-- > 0;) {
+      const int whole = (static_cast<int>(i) + 1) * kFakePage;
+      if (!pages_[i] || ends_[i] < std::min(whole, length)) {
+        std::fill_n(pages_.begin(), i + 1, nullptr);
+        break;
+      }
+    }
     return std::shared_ptr<const StateSnapshot>(
         std::make_shared<FakeState>(length, window_, std::move(pages_)));
   }
@@ -189,6 +199,7 @@ class FakeBuilder final : public SnapshotBuilder {
  private:
   int window_;
   std::vector<FakeState::Page> pages_;
+  std::vector<int> ends_;
 };
 
 class FakeFixed final : public StateSnapshot {
