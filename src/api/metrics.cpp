@@ -56,6 +56,8 @@ void add_engine(MetricText& text, const EngineStats& stats) {
       "Conversations that the cache forgot for others",
       stats.evicted_prompts);
   text.gauge(
+      "disk_cache_bytes", "Bytes of the cache on disk", stats.disk_bytes);
+  text.gauge(
       "last_progress_seconds",
       "Since a token or a prefill chunk ended",
       stats.last_progress_seconds);

@@ -42,6 +42,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cache/canonical_arguments.h"
 
 namespace rapid {
 
@@ -55,11 +56,6 @@ struct LedgerTurn {
   std::string text;  // what the user sees; no reasoning
   std::vector<LedgerCall> calls;
 };
-
-// Arguments that mean the same have one form: keys sorted, no white space,
-// whole numbers without a fraction, an object in a string opened, nothing at
-// all is {}. Text that is no JSON stays, as a JSON string.
-std::string canonical_arguments(std::string_view arguments);
 
 // The place in a conversation: a hash of the messages before it. The caller
 // adds those that make up its identity (a system prompt that carries the date

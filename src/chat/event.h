@@ -84,7 +84,7 @@ struct TokenLoop {
 // The history's latest call came before, with the same result.
 struct CallLoop {
   std::string name;
-  std::string arguments;  // canonical, as engine/loop_guard.h makes them
+  std::string arguments;  // canonical (cache/canonical_arguments.h)
   int times = 0;
 };
 

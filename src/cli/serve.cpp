@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -13,6 +14,7 @@
 
 #include "api/front_backend.h"
 #include "base/clock.h"
+#include "base/home.h"
 #include "cli/command.h"
 #include "cli/interrupts.h"
 #include "cli/model_loading.h"
@@ -31,7 +33,25 @@ struct ServeOptions {
   ServerOptions server;
   std::string format;
   FrontOptions front;
+  double disk_gib = 8;
+  std::string cache_folder;
 };
+
+EngineOptions engine_options(
+    const ServeOptions& options, const std::string& path) {
+  constexpr double kGiB = 1 << 30;
+  EngineOptions out = options.engine.engine_options(path);
+  if (options.disk_gib > 0) {
+    const std::filesystem::path folder =
+        options.cache_folder.empty()
+            ? cache_dir()
+            : std::filesystem::path(options.cache_folder);
+    out.disk_folder = (folder / "states").string();
+    out.disk_bytes = static_cast<uint64_t>(options.disk_gib * kGiB);
+    out.build = RAPID_MLX_VERSION;
+  }
+  return out;
+}
 
 // One thing that the main thread waits for: a signal or the loaded engine.
 class Wakeup {
@@ -161,8 +181,7 @@ Status run_server(const ServeOptions& options) {
   RAPID_TRY(const auto text, open_text(place, options.format));
   RAPID_TRY(
       std::shared_ptr<Engine> engine,
-      load_engine(
-          options.engine.engine_options(place.path), interrupts, wakeup));
+      load_engine(engine_options(options, place.path), interrupts, wakeup));
   const EngineInfo info = engine->info();
   context->set_backend(make_front_backend(
       std::make_shared<Front>(std::move(engine), text, options.front)));
@@ -205,6 +224,14 @@ std::function<int()> configure(CLI::App& app) {
          "--format", options->format, "Output format, if not by template")
       ->option_text("NAME");
   add_front_flags(app, options->front);
+  app.add_option(
+         "--disk-cache",
+         options->disk_gib,
+         "Prompts that outlive a restart, at most; 0 = none")
+      ->option_text("GIB (8)")
+      ->check(CLI::Range(0.0, 1e6).description(""));
+  app.add_option("--cache-dir", options->cache_folder, "Where they are kept")
+      ->option_text("DIR (~/.rapid-mlx/cache)");
   return [options] { return serve(*options); };
 }
 

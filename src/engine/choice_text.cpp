@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/utf8.h"
+#include "cache/canonical_arguments.h"
 #include "formats/reasoning.h"
 #include "sampling/philox.h"
 

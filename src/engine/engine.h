@@ -129,6 +129,7 @@ struct EngineStats {
   uint64_t kv_bytes = 0;
   uint64_t kept_prompts = 0;         // in the cache
   uint64_t evicted_prompts = 0;      // from it
+  uint64_t disk_bytes = 0;           // of prompts kept on disk
   double last_progress_seconds = 0;  // since a token or prefill chunk ended
 };
 
@@ -159,6 +160,11 @@ struct EngineOptions {
   int context = 0;     // 0 = the model's
   bool exact = false;  // float32 activations and KV
   int prefill_chunk = 512;
+  // Prompts outlive the process in this folder; "" = they don't. What another
+  // `build` wrote is dropped.
+  std::string disk_folder;
+  uint64_t disk_bytes = 0;  // never more than a tenth of the free space
+  std::string build;
 };
 
 // Loads the model and starts the engine thread. Blocks until it is ready.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cache/canonical_arguments.h"
 #include "engine/history.h"
 
 namespace rapid {
@@ -42,12 +43,6 @@ std::vector<AnsweredCall> answered_calls(
 }
 
 }  // namespace
-
-std::string canonical_arguments(const std::string& arguments) {
-  // Its objects are sorted maps.
-  return nlohmann::json(repaired_arguments(arguments))
-      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
 
 int loop_tokens(int period) {
   const int repeats = (kFewestTokens + period - 1) / period;

@@ -65,9 +65,6 @@ class RepeatDetector {
   bool lasts_ = false;
 };
 
-// Equal for arguments that are equal but for the order of keys and spacing.
-std::string canonical_arguments(const std::string& arguments);
-
 // The latest call of the history when it came with equal arguments and an
 // equal result at least 3 times among the last 12 answered calls.
 std::optional<chat::CallLoop> find_call_loop(

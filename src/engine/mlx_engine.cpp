@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/platform.h"
-#include "engine/kept_states.h"
 #include "engine/mlx_job.h"
+#include "engine/mlx_kept_states.h"
 
 namespace rapid {
 namespace {
@@ -107,6 +107,7 @@ class MlxEngine final : public Engine {
   void run(std::promise<Status>& ready);
   Status load();
   void loop();
+  std::unique_ptr<DiskTier> open_disk() const;
   void next_job();
   void close_current();
   void step();
@@ -228,10 +229,29 @@ Status MlxEngine::load() {
   info_.weight_bytes = model.weight_bytes;
   info_.load_seconds = now_seconds() - begin;
   kept_ = std::make_unique<KeptStates>(
-      StateCost(probe.states), setup_.state_budget, setup_.cache_bytes);
+      StateCost(probe.states),
+      setup_.state_budget,
+      setup_.cache_bytes,
+      open_disk());
   grammars_ = std::make_unique<GrammarCompiler>(
       std::move(setup_.grammar_words), model.vocabulary);
   return {};
+}
+
+// Null without a folder, or when it cannot be used.
+std::unique_ptr<DiskTier> MlxEngine::open_disk() const {
+  if (!setup_.disk) {
+    return nullptr;
+  }
+  auto disk = DiskTier::open(*setup_.disk);
+  if (!disk) {
+    spdlog::warn(
+        "prompts are not kept on disk: {}; {}",
+        disk.error().what,
+        disk.error().hint);
+    return nullptr;
+  }
+  return *std::move(disk);
 }
 
 void MlxEngine::loop() {
@@ -246,6 +266,7 @@ void MlxEngine::loop() {
       };
       if (worked && !wake_.wait_for(lock, kQuiet, ready)) {
         lock.unlock();
+        kept_->reap();
         mx::clear_cache();
         release_free_memory();
         worked = false;
@@ -327,6 +348,7 @@ void MlxEngine::close_current() {
   stats_.kv_bytes = kept.bytes;
   stats_.kept_prompts = kept.entries;
   stats_.evicted_prompts = kept.evictions;
+  stats_.disk_bytes = kept_->disk_bytes();
 }
 
 int MlxEngine::chunk() const {

@@ -17,7 +17,7 @@
 #include "engine/choice_grammar.h"
 #include "engine/engine.h"
 #include "engine/grammar_compiler.h"
-#include "engine/kept_states.h"
+#include "engine/mlx_kept_states.h"
 
 namespace rapid {
 

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
+#include <functional>
+#include <optional>
 
 #include "base/log.h"
 #include "base/platform.h"
@@ -71,6 +74,44 @@ Result<GrammarWords> grammar_words(const std::string& path, int32_t rows) {
 // this part of what a request may use.
 constexpr uint64_t kCacheShare = 4;
 
+// Bit-equal answers (law 3): a state is only for the arithmetic that made it.
+std::string state_fingerprint(
+    const EngineOptions& options, const ModelFiles& files) {
+  std::error_code none;
+  const auto written =
+      std::filesystem::last_write_time(options.model_path, none);
+  return fmt::format(
+      "{} {} {} {} {} {}",
+      options.model_path,
+      files.bytes(),
+      written.time_since_epoch().count(),
+      options.build,
+      isa_name(active_isa()),
+      options.exact ? "exact" : "fast");
+}
+
+std::optional<DiskTierOptions> disk_options(
+    const EngineOptions& options,
+    const ModelFiles& files,
+    const DeviceChoice& device) {
+  // Elsewhere every save would copy the pages from the device.
+  if (options.disk_folder.empty() || device.device != mx::Device::cpu) {
+    return std::nullopt;
+  }
+  const std::filesystem::path folder = options.disk_folder;
+  std::error_code none;
+  std::filesystem::create_directories(folder, none);
+  // What people said is nobody else's business.
+  std::filesystem::permissions(folder, std::filesystem::perms::owner_all, none);
+  const auto space = std::filesystem::space(folder, none);
+  const uint64_t free = none ? 0 : space.available;
+  const auto name = std::hash<std::string>()(options.model_path);
+  return DiskTierOptions{
+      .folder = folder / fmt::format("{:016x}", name),
+      .fingerprint = state_fingerprint(options, files),
+      .byte_cap = std::min(options.disk_bytes, free / 10)};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options) {
@@ -102,6 +143,7 @@ Result<std::unique_ptr<Engine>> make_engine(const EngineOptions& options) {
   const uint64_t weights = files->bytes();
   setup.state_budget = usable > weights ? usable - weights : 1;
   setup.cache_bytes = setup.state_budget / kCacheShare;
+  setup.disk = disk_options(options, *files, device);
   return start_engine(std::move(setup));
 }
 

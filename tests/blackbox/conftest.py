@@ -28,6 +28,8 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         started = time.monotonic()
+        if "--cache-dir" not in flags:  # nothing of an earlier run
+            flags = (*flags, "--disk-cache", "0")
         self.process = subprocess.Popen(
             [BIN, "serve", model, "--port", str(self.port), *flags],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -49,6 +51,10 @@ class Server:
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=30) as reply:
             return json.loads(reply.read())
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(15)
 
     def stop(self):
         self.process.terminate()

@@ -5,8 +5,10 @@
 // RAPID_MLX_TEST_MODELS names the folder with the .gguf files;
 // RAPID_MLX_CACHE_STEPS how many requests a model gets (12).
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <random>
 
 #include "scenario/toy_engine.h"
@@ -83,6 +85,53 @@ TEST_P(RealCache, WarmAnswersAreColdAnswers) {
     talks.push_back(std::move(request.prompt));
   }
   EXPECT_GT(cached, 0);
+}
+
+// What one process left on disk is the next one's, bit for bit.
+TEST_P(RealCache, ANewEngineIsWarm) {
+  const char* folder = std::getenv("RAPID_MLX_TEST_MODELS");
+  if (folder == nullptr) {
+    GTEST_SKIP() << "RAPID_MLX_TEST_MODELS is not set";
+  }
+  const auto place = std::filesystem::temp_directory_path() /
+                     ("rapid-cache-" + std::to_string(::getpid()));
+  EngineOptions options;
+  options.model_path = std::string(folder) + "/" + GetParam();
+  options.device = "cpu";
+  options.disk_folder = place.string();
+  options.disk_bytes = uint64_t{1} << 30;
+  GenerateRequest request;
+  std::mt19937 random(5);
+  for (int i = 0; i < 300; ++i) {
+    request.prompt.push_back(static_cast<int32_t>(random() % 20000));
+  }
+  request.sampling.temperature = 0;
+  request.max_tokens = 8;
+  engine = *make_engine(options);
+  const Outcome first = run(request);
+  EXPECT_EQ(first.cached(), 0);
+  engine.reset();
+
+  engine = *make_engine(options);
+  const Outcome again = run(request);
+  EXPECT_EQ(again.cached(), 299);
+  EXPECT_EQ(again.tokens, first.tokens);
+  GenerateRequest turn = request;
+  turn.prompt.insert(
+      turn.prompt.end(), again.text().begin(), again.text().end());
+  turn.prompt.push_back(7);
+  const Outcome warm = run(turn);
+  EXPECT_EQ(warm.cached(), 300 + 7);
+  turn.use_cache = false;
+  EXPECT_EQ(warm.tokens, run(turn).tokens);
+  engine.reset();
+
+  // Another build's states are not taken.
+  options.build = "another";
+  engine = *make_engine(options);
+  EXPECT_EQ(run(request).cached(), 0);
+  engine.reset();
+  std::filesystem::remove_all(place);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -1,11 +1,14 @@
 // KeptStates: the memory of an engine for the states of sequences. Plans what
-// a request may use, gives it what is kept of its prompt, and keeps what it
-// leaves. Only the engine thread.
+// a request may use, gives it what is kept of its prompt, in memory or on disk,
+// and keeps what it leaves. Only the engine thread.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 
 #include "base/result.h"
+#include "cache/disk_tier.h"
 #include "cache/prefix_trie.h"
 #include "engine/engine.h"
 #include "engine/mlx_sequence.h"
@@ -20,8 +23,12 @@ struct JobLimits {
 class KeptStates {
  public:
   // `budget`: bytes for all states, 0 = no limit; `most_kept`: of them for
-  // those that no request works on.
-  KeptStates(StateCost cost, uint64_t budget, uint64_t most_kept);
+  // those that no request works on. `disk` may be null.
+  KeptStates(
+      StateCost cost,
+      uint64_t budget,
+      uint64_t most_kept,
+      std::unique_ptr<DiskTier> disk);
 
   // Law 4: bytes are known before anything runs. too_large says how many.
   Result<JobLimits> limits(const GenerateRequest& request, int context) const;
@@ -36,14 +43,24 @@ class KeptStates {
   // A sequence of the request, or of as much of it as was done.
   void remember(const GenerateRequest& request, const Sequence& sequence);
 
+  // Lets go of what has been written; now and then.
+  void reap();
+
   TrieStats stats() const { return trie_.stats(); }
+  uint64_t disk_bytes() { return disk_ ? disk_->stats().bytes : 0; }
 
  private:
   uint64_t need(const GenerateRequest& request, int64_t answer) const;
+  TrieMatch from_disk(
+      const Model& model,
+      const StateOptions& options,
+      std::span<const int32_t> prompt,
+      int known);
 
   StateCost cost_;
   uint64_t budget_;
   PrefixTrie trie_;
+  std::unique_ptr<DiskTier> disk_;
 };
 
 }  // namespace rapid

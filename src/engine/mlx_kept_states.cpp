@@ -1,4 +1,4 @@
-#include "engine/kept_states.h"
+#include "engine/mlx_kept_states.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,15 @@
 #include <span>
 #include <utility>
 
+#include "base/log.h"
+
 namespace rapid {
 namespace {
+
+// Shorter ones are computed about as fast as they are read.
+constexpr int kWorthReading = 64;
+constexpr size_t kWorthSaving = 128;
+constexpr int kDamagedReads = 4;
 
 // Who shares the beginning of a prompt is taken for one agent.
 std::string lane_of(std::span<const int32_t> tokens) {
@@ -26,8 +33,15 @@ bool reads_cache(const GenerateRequest& request) {
 
 }  // namespace
 
-KeptStates::KeptStates(StateCost cost, uint64_t budget, uint64_t most_kept)
-    : cost_(std::move(cost)), budget_(budget), trie_({.byte_cap = most_kept}) {}
+KeptStates::KeptStates(
+    StateCost cost,
+    uint64_t budget,
+    uint64_t most_kept,
+    std::unique_ptr<DiskTier> disk)
+    : cost_(std::move(cost)),
+      budget_(budget),
+      trie_({.byte_cap = most_kept}),
+      disk_(std::move(disk)) {}
 
 // The prompt is shared by all choices; each has its own answer.
 uint64_t KeptStates::need(
@@ -89,16 +103,63 @@ Sequence KeptStates::take_up(
   if (reads_cache(request)) {
     // The last token is always evaluated: its row is wanted.
     found = trie_.find(prompt, prompt.size() - 1);
+    TrieMatch more = from_disk(model, options, prompt, found.length);
+    if (more.length > 0) {
+      found = std::move(more);
+      const auto tokens = prompt.first(static_cast<size_t>(found.length));
+      trie_.insert(tokens, found.states, lane_of(tokens));
+    }
   }
   return Sequence::take_up(model, options, prompt, found);
+}
+
+// A state of clearly more than the `known` tokens; else of none.
+TrieMatch KeptStates::from_disk(
+    const Model& model,
+    const StateOptions& options,
+    std::span<const int32_t> prompt,
+    int known) {
+  TrieMatch out;
+  // A damaged one is dropped by its load; there may be another.
+  for (int attempt = 0; disk_ && attempt < kDamagedReads; ++attempt) {
+    const auto place = disk_->find(prompt, prompt.size() - 1);
+    if (place.length < known + kWorthReading) {
+      return out;
+    }
+    DiskTier::Builders builders;
+    for (const auto& state : model.make_states(options)) {
+      builders.push_back(state->builder());
+      if (!builders.back()) {
+        return out;
+      }
+    }
+    auto states = disk_->load(prompt, place, std::move(builders));
+    if (states) {
+      out.length = place.length;
+      out.states = *std::move(states);
+      return out;
+    }
+    spdlog::warn("kept states are damaged: {}", states.error().what);
+  }
+  return out;
+}
+
+void KeptStates::reap() {
+  if (disk_) {
+    disk_->reap();
+  }
 }
 
 void KeptStates::remember(
     const GenerateRequest& request, const Sequence& sequence) {
   if (reads_cache(request) && !sequence.tokens.empty()) {
-    trie_.insert(
-        sequence.tokens, sequence.snapshots(), lane_of(sequence.tokens));
+    const SnapshotSet states = sequence.snapshots();
+    trie_.insert(sequence.tokens, states, lane_of(sequence.tokens));
+    if (disk_ && sequence.tokens.size() >= kWorthSaving) {
+      disk_->save(sequence.tokens, states);
+    }
   }
+  reap();
 }
 
 }  // namespace rapid
