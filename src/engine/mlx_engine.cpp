@@ -369,6 +369,7 @@ void MlxEngine::step() {
   try {
     std::vector<SequenceInput> batch;
     job_->plan(chunk(), batch);
+    kept_->make_room(job_->state_bytes(), job_->rows());
     if (!batch.empty()) {
       forward(batch);
     }

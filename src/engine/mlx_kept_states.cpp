@@ -15,6 +15,7 @@ namespace {
 constexpr int kWorthReading = 64;
 constexpr size_t kWorthSaving = 128;
 constexpr int kDamagedReads = 4;
+constexpr int kFirstAnswer = 64;
 
 // Who shares the beginning of a prompt is taken for one agent.
 std::string lane_of(std::span<const int32_t> tokens) {
@@ -94,10 +95,9 @@ Sequence KeptStates::take_up(
     const StateOptions& options,
     const GenerateRequest& request,
     const JobLimits& limits) {
-  if (budget_ > 0) {
-    trie_.shrink_to(
-        budget_ - std::min(need(request, limits.max_tokens), budget_));
-  }
+  // An answer seldom gets as long as it may: room for the rest is made when
+  // it comes (make_room), so that kept prompts don't go for nothing.
+  make_room(need(request, std::min(limits.max_tokens, kFirstAnswer)));
   const auto prompt = std::span(request.prompt);
   TrieMatch found;
   if (reads_cache(request)) {
@@ -142,6 +142,12 @@ TrieMatch KeptStates::from_disk(
     spdlog::warn("kept states are damaged: {}", states.error().what);
   }
   return out;
+}
+
+void KeptStates::make_room(uint64_t bytes) {
+  if (budget_ > 0) {
+    trie_.shrink_to(budget_ - std::min(bytes, budget_));
+  }
 }
 
 void KeptStates::reap() {

@@ -34,12 +34,17 @@ class KeptStates {
   Result<JobLimits> limits(const GenerateRequest& request, int context) const;
 
   // A sequence with the longest kept prefix of the prompt. Kept states that
-  // are in the way of the request's own are forgotten.
+  // are in the way of the prompt's own are forgotten.
   Sequence take_up(
       const Model& model,
       const StateOptions& options,
       const GenerateRequest& request,
       const JobLimits& limits);
+  // The running request holds so much and its next step may need `rows` new
+  // pages a layer.
+  void make_room(uint64_t held, int rows) {
+    make_room(held + rows * cost_.bytes(1));
+  }
   // A sequence of the request, or of as much of it as was done.
   void remember(const GenerateRequest& request, const Sequence& sequence);
 
@@ -51,6 +56,7 @@ class KeptStates {
 
  private:
   uint64_t need(const GenerateRequest& request, int64_t answer) const;
+  void make_room(uint64_t bytes);
   TrieMatch from_disk(
       const Model& model,
       const StateOptions& options,

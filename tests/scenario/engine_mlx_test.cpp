@@ -319,6 +319,26 @@ TEST_F(MlxEngineTest, MemoryIsPlanned) {
   EXPECT_EQ(run(rest).error->code, ErrorCode::too_large);
 }
 
+// Room is made for what is said, not for what might have been.
+TEST_F(MlxEngineTest, KeptPromptsGoOnlyWhenTheyMust) {
+  engine.reset();
+  start(2 * 1000 * 300);  // two layers, 300 tokens
+  ASSERT_TRUE(run(greedy(prompt(100), 1)).done);
+  knobs.delay_us = 1000;
+  Collector collector(1);
+  const RequestId id =
+      engine->submit(greedy(prompt(60, 5), 230), collector.sink());
+  collector.wait_until(
+      [](const Outcome& now) { return now.tokens[0].size() > 3; });
+  engine->cancel(id);
+  collector.wait();
+  knobs.delay_us = 0;
+  EXPECT_EQ(run(greedy(prompt(100), 1)).cached(), 99);
+  // This one needs it all.
+  EXPECT_EQ(run(greedy(prompt(60, 6), 230)).text().size(), 230u);
+  EXPECT_EQ(run(greedy(prompt(100), 1)).cached(), 0);
+}
+
 TEST_F(MlxEngineTest, DestructorFailsOpenRequests) {
   knobs.delay_us = 2000;
   Collector running(1);
