@@ -80,8 +80,7 @@ std::vector<std::string> TagSyntax::markers() const {
 }
 
 std::optional<CallFrame> TagSyntax::frame(const chat::Tool& tool) const {
-  if (!shape_.quote.empty() || shape_.params.text == ValueText::marked ||
-      shape_.params.text == ValueText::cdata) {
+  if (!shape_.quote.empty()) {
     return std::nullopt;
   }
   const auto first = [](const std::vector<std::string>& tags) {

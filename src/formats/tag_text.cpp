@@ -167,6 +167,14 @@ std::string value_text(
   return plain ? text : quoted_json(value);
 }
 
+// Behind a parameter's name; `text`: its value is some.
+std::string key_end(const ParameterShape& params, bool text) {
+  if (params.text == ValueText::marked) {
+    return text ? "\" string=\"true\">" : "\" string=\"false\">";
+  }
+  return params.key_end == "\"" ? "\">" : params.key_end;
+}
+
 }  // namespace
 
 std::string quoted_json(const Json& value) {
@@ -229,13 +237,14 @@ std::vector<CallFrame::Parameter> parameter_frames(
   const Json required = tool.parameters.value("required", Json::array());
   for (const auto& [key, schema] : tool.parameters["properties"].items()) {
     const std::string line = params.lines != Lines::none ? "\n" : "";
-    const std::string key_end = params.key_end == "\"" ? "\">" : params.key_end;
+    const bool text = schema.is_object() &&
+                      schema.value("type", Json()) == "string" &&
+                      !schema.contains("enum") && !schema.contains("const");
     out.push_back(
         {key,
-         params.open + key + key_end + params.value_open + line,
+         params.open + key + key_end(params, text) + params.value_open + line,
          line + params.close + shape.params_between,
-         schema.is_object() && schema.value("type", Json()) == "string" &&
-             !schema.contains("enum") && !schema.contains("const"),
+         text,
          std::ranges::find(required, Json(key)) != required.end()});
   }
   return out;
@@ -246,12 +255,7 @@ std::string render_parameters(
   const ParameterShape& params = shape.params;
   std::string out;
   for (const auto& [key, value] : arguments.items()) {
-    out += params.open + key;
-    if (params.text == ValueText::marked) {
-      out += value.is_string() ? "\" string=\"true\">" : "\" string=\"false\">";
-    } else {
-      out += params.key_end == "\"" ? "\">" : params.key_end;
-    }
+    out += params.open + key + key_end(params, value.is_string());
     const std::string text = value_text(shape, tool, key, value);
     out += params.value_open;
     out += params.lines != Lines::none ? "\n" + text + "\n" : text;

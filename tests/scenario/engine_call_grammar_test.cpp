@@ -103,7 +103,7 @@ TEST(CallGrammar, AcceptsWhatIsRendered) {
       EXPECT_TRUE(state.accepting()) << format->name() << "\n" << raw;
     }
   }
-  EXPECT_GE(framed, 15);
+  EXPECT_GE(framed, 17);
 }
 
 // A model that knows nothing writes calls under it all the same.
