@@ -65,7 +65,7 @@ TEST(RewindableMachine, WhatIsUndoneLeavesNoTrace) {
     FormatInput input;
     input.tools = {{.name = "read"}};
     input.reasoning = reasoning_for(*format, find_reasoning_style("qwen3"));
-    for (int round = 0; round < 10; ++round) {
+    for (int round = 0; round < 40; ++round) {
       const std::string text =
           random_text(random, words) + random_text(random, words);
       std::vector<FormatEvent> plain;
@@ -77,7 +77,9 @@ TEST(RewindableMachine, WhatIsUndoneLeavesNoTrace) {
       RewindableMachine rewindable(*format, input);
       for (size_t at = 0; at < text.size();) {
         if (random() % 3 == 0) {
-          const size_t back = random() % (rewindable.held() + 1);
+          // Not so far that the walk would never arrive.
+          const size_t back =
+              random() % (std::min<size_t>(rewindable.held(), 8) + 1);
           std::vector<FormatEvent> wrong;
           if (random() % 4 == 0) {
             rewindable.finish(FinishCause::end, wrong);
