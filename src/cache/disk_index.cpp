@@ -252,6 +252,20 @@ std::optional<int64_t> DiskIndex::oldest_leaf(int64_t spared) const {
   return oldest;
 }
 
+std::vector<int64_t> DiskIndex::recent_leaves(size_t most) const {
+  std::vector<int64_t> out;
+  for (const auto& [id, s] : segments_) {
+    if (s.children.empty()) {
+      out.push_back(id);
+    }
+  }
+  std::sort(out.begin(), out.end(), [&](int64_t a, int64_t b) {
+    return segments_.at(a).used > segments_.at(b).used;
+  });
+  out.resize(std::min(out.size(), most));
+  return out;
+}
+
 uint64_t DiskIndex::index_bytes() const {
   uint64_t total = 0;
   for (const char* suffix : {"", "-wal", "-shm"}) {

@@ -67,6 +67,8 @@ class DiskIndex {
   // The leaf whose last use is longest ago, and not on the way to `spared`.
   std::optional<int64_t> oldest_leaf(int64_t spared) const;
 
+  std::vector<int64_t> recent_leaves(size_t most) const;  // latest first
+
   uint64_t file_bytes() const { return bytes_; }
   uint64_t index_bytes() const;  // of the database, as it is on disk
   size_t size() const { return segments_.size(); }

@@ -402,6 +402,20 @@ Result<SnapshotSet> DiskTier::load(
   return status.error();
 }
 
+std::vector<std::vector<int32_t>> DiskTier::recent(size_t most) {
+  std::lock_guard lock(mutex_);
+  std::vector<std::vector<int32_t>> out;
+  for (const int64_t leaf : index_.recent_leaves(most)) {
+    std::vector<int32_t> tokens;
+    for (const Segment* s : index_.path(leaf)) {
+      tokens.resize(static_cast<size_t>(s->start));
+      tokens.insert(tokens.end(), s->tokens.begin(), s->tokens.end());
+    }
+    out.push_back(std::move(tokens));
+  }
+  return out;
+}
+
 Status DiskTier::clear() {
   flush();
   std::lock_guard lock(mutex_);

@@ -88,6 +88,9 @@ class DiskTier {
   // again; `not_found`: it was evicted since.
   Result<SnapshotSet> load(
       std::span<const int32_t> tokens, Place place, Builders builders);
+  // The tokens of the states used last, latest first: what to load at start,
+  // before anyone waits for it.
+  std::vector<std::vector<int32_t>> recent(size_t most);
   void reap();   // lets go of what has been written
   void flush();  // waits until everything queued is on disk
   Status clear();

@@ -205,6 +205,23 @@ TEST_F(DiskTierTest, NeverHoldsMoreThanTheCap) {
   EXPECT_EQ(tier->stats().segments, 0u);
 }
 
+TEST_F(DiskTierTest, KnowsAfterARestartWhatWasUsedLast) {
+  const Tokens a = {1, 2, 3};
+  const Tokens a_longer = {1, 2, 3, 4, 5};
+  const Tokens b = {7, 8, 9};
+  {
+    auto tier = opened();
+    for (const Tokens& tokens : {a, a_longer, b}) {
+      tier->save(tokens, fake_set({0}, tokens));
+      tier->flush();
+    }
+    EXPECT_EQ(checked_length(*tier, {0}, a_longer, 9), 5);
+  }
+  auto tier = opened();
+  EXPECT_EQ(tier->recent(9), (std::vector<Tokens>{a_longer, b}));
+  EXPECT_EQ(tier->recent(1), (std::vector<Tokens>{a_longer}));
+}
+
 TEST_F(DiskTierTest, AnotherFingerprintStartsEmpty) {
   {
     auto tier = opened();

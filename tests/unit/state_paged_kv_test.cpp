@@ -296,5 +296,26 @@ TEST(PagedKv, RandomWalkOnPlainOps) {
   random_walk(70, 5);
 }
 
+// Pieces of a window that two snapshots saved, with a hole between them.
+TEST(PagedKv, AWindowForgetsWhatLiesBeforeAHole) {
+  PagedKv early(kShape, 10);
+  append(early, std::vector<float>(100, 1.0f));
+  PagedKv late(kShape, 10);
+  append(late, std::vector<float>(190, 1.0f));
+  for (int i = 0; i < 30; ++i) {
+    append(late, {1.0f});
+  }
+  const auto builder = late.builder();
+  for (const auto& state : {early.snapshot(), late.snapshot()}) {
+    for (const auto& unit : state->units()) {
+      ASSERT_TRUE(builder->add(unit));
+    }
+  }
+  const auto read = builder->finish(220);
+  ASSERT_TRUE(read);
+  EXPECT_EQ((*read)->rewind_floor(), late.snapshot()->rewind_floor());
+  EXPECT_EQ((*read)->bytes(), late.snapshot()->bytes());
+}
+
 }  // namespace
 }  // namespace rapid
