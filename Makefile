@@ -8,6 +8,9 @@ DEVICE ?= cpu
 PRESET = $(if $(filter cuda,$(DEVICE)),cuda,release)
 BIN = build/$(PRESET)/bin/rapid-mlx
 FUZZ_SECONDS ?= 600
+SOAK_REQUESTS ?= 10000
+LAW3_STEPS ?= 1000
+MINUTES ?= 1
 PYTHON_REF ?= python3
 # A precompiled header is only cached when ccache may ignore time macros; with
 # a base directory one clone finds what another compiled.
@@ -16,8 +19,10 @@ export CCACHE_BASEDIR = $(CURDIR)
 # One Rust library for all build trees.
 export RAPID_MLX_CARGO_TARGET ?= $(CURDIR)/build/release/cargo
 
-.PHONY: help setup setup-tests build serve test lint unit blackbox models \
-  asan tsan neon mac-check fuzz fuzz-build parity exactness format tidy clean
+.PHONY: help setup setup-tests build serve test lint unit blackbox models ui-test \
+  asan tsan neon mac-check gpu-test gpu-bench fuzz fuzz-build parity exactness soak law3 \
+  agent-check agents evals batch-check memory-check instructions security format tidy clean \
+  portable wheel sdist deb formula package-test
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -45,17 +50,27 @@ test: setup-tests build models
 models: build
 	@for model in $(TEST_MODELS); do $(BIN) pull $$model --quiet || exit 1; done
 
+## make ui-test      the browser UI in headless Chromium; writes the pictures of docs/ui
+ui-test: build models
+	@tools/setup --ui
+	@tools/ui-test
+
 ## make lint         layout, size and layer rules
 lint:
 	@python3 -m unittest discover -s tests/lint -p 'test_*.py'
 
-## make asan, tsan   the libraries without MLX and Rust under sanitizers
+## make asan, tsan   the libraries without MLX and Rust under sanitizers (CI: the core of asan)
 asan tsan: setup-tests
 	@tools/sanitize $@
 
 ## make mac-check    all C++ compiled and linked for a Mac, with zig and MLX's macOS wheel
 mac-check: setup
 	@tools/mac-link-check
+
+## make gpu-test    our GPU kernels against their definitions; says so where there is no NVIDIA GPU
+## make gpu-bench   models of real shapes with random weights on an NVIDIA GPU: prefill, decode, streams
+gpu-test gpu-bench:
+	@tools/gpu-test $(subst gpu-,,$@)
 
 ## make neon         the ARM kernels, cross-built and tested under qemu
 neon:
@@ -68,7 +83,7 @@ fuzz: fuzz-build
 
 fuzz-build: setup-tests
 	@cmake --preset fuzz > /dev/null
-	@cmake --build --preset fuzz --target fuzz_gguf fuzz_safetensors fuzz_formats
+	@cmake --build --preset fuzz --target fuzz_gguf fuzz_safetensors fuzz_formats fuzz_wire
 
 ## make parity       against transformers in float32 (PYTHON_REF= a python with torch)
 parity: build models
@@ -77,6 +92,66 @@ parity: build models
 ## make exactness    KL to float32, ours and llama.cpp's (LLAMA_CPP= its built sources)
 exactness: setup-tests build models
 	@tools/exactness "$(LLAMA_CPP)"
+
+## make soak         SOAK_REQUESTS (10000) mixed requests under a memory limit: no death, no growth, no wrong answer
+soak: build models
+	@python3 tools/soak.py --requests $(SOAK_REQUESTS)
+
+## make law3         the cache changes nothing: LAW3_STEPS (1000) random requests a model, with restarts and kills
+law3: setup-tests build models
+	@RAPID_MLX_LAW3_ROUNDS=$$(( $(LAW3_STEPS) / 4 )) build/release/bin/scenario_engine --gtest_filter='*Law3*'
+	@python3 tools/law3.py --steps $(LAW3_STEPS)
+
+## make agent-check  agents' turns: time to the first token, tokens prefilled twice (LLAMA_SERVER= to compare)
+agent-check: build models
+	@python3 tools/ttft_check.py $(if $(LLAMA_SERVER),--llama-server $(LLAMA_SERVER))
+	@python3 tools/agent_trace.py
+
+## make agents       real agents, installed and run headless: NAME= one of them, MODE= replay, live or both
+agents: setup-tests build models
+	@python3 tools/agents $(NAME) --mode $(or $(MODE),both)
+
+## make evals        lm-eval and a part of each category of BFCL, with small models
+evals: build models
+	@python3 tools/lm_eval_check.py
+	@python3 tools/bfcl_check.py
+
+## make instructions counts what steps of a model take, against bench/baseline.json
+instructions: setup-tests build models
+	@tools/instructions --check
+
+## make batch-check  streams beside each other, and beside a long prompt
+batch-check: build models
+	@python3 tools/batch_check.py
+
+## make memory-check the memory plan against what is taken, over 24 shapes
+memory-check: setup-tests build models
+	@.deps/test/bin/python tools/memory_check.py --threads 2
+
+portable: setup
+	@cmake --preset release > /dev/null
+	@cmake --build --preset release --target rapid-mlx-portable
+
+## make wheel        dist/*.whl, and with sdist, deb the others; what pip, install.sh and apt install
+wheel deb: portable
+	@tools/package $@
+
+sdist:
+	@tools/package sdist
+
+## make formula URL= dist/rapid-mlx.rb for Homebrew, of the sdist that lies at URL
+formula: sdist
+	@tools/package formula --url "$(URL)"
+
+## make package-test wheel, install.sh and .deb each in a clean Debian root: installed, used, removed without a trace
+package-test: models wheel deb
+	@tools/package-test
+
+## make security     schemathesis over /openapi.json, then MINUTES (1) of hostile load; ASAN=1: the server under ASan and UBSan
+security: setup-tests build models
+	@[ -x .deps/security/bin/schemathesis ] || { python3 -m venv .deps/security && .deps/security/bin/pip install -q 'schemathesis==4.*'; }
+	@$(if $(ASAN),cmake --preset asan > /dev/null && cmake --build --preset asan --target replay_server)
+	@.deps/test/bin/python tools/security --minutes $(MINUTES) --schemathesis .deps/security/bin/schemathesis $(if $(ASAN),--program build/asan/bin/replay_server)
 
 ## make format       clang-format on our sources
 format:

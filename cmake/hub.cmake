@@ -3,7 +3,8 @@
 include(embed)
 # Headers only: curl_library.cpp loads the library when it is needed.
 target_include_directories(hub PRIVATE ${CURL_INCLUDE_DIRS})
-target_link_libraries(hub PRIVATE PkgConfig::ZIP)
+target_link_libraries(hub PRIVATE external_minizip)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/src/hub/dequantise.cpp
   TARGET_DIRECTORY hub PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
 rapid_embed(hub catalogue_json ${CMAKE_SOURCE_DIR}/data/catalogue.json)
+rapid_embed(hub model_configs_json ${CMAKE_SOURCE_DIR}/data/model_configs.json)

@@ -3,15 +3,15 @@
 set(headers $ENV{RAPID_MLX_MAC_TOOLS}/include)
 include_directories(SYSTEM ${headers})
 add_link_options(-Wl,-undefined,dynamic_lookup)
-foreach(name Threads::Threads nlohmann_json::nlohmann_json fmt::fmt
-    spdlog::spdlog CLI11::CLI11 Boost::headers OpenSSL::Crypto PkgConfig::EDIT
-    PkgConfig::ZIP
-    SQLite::SQLite3 rapid_text_rust)
+foreach(name Threads::Threads nlohmann_json::nlohmann_json external_fmt
+    external_spdlog CLI11::CLI11 Boost::headers external_crypto external_ssl
+    external_edit external_minizip tomlplusplus external_yaml external_sqlite
+    rapid_text_rust)
   add_library(${name} INTERFACE IMPORTED GLOBAL)
 endforeach()
-set_property(TARGET fmt::fmt PROPERTY
+set_property(TARGET external_fmt PROPERTY
   INTERFACE_COMPILE_DEFINITIONS FMT_HEADER_ONLY)
-set_property(TARGET spdlog::spdlog PROPERTY
+set_property(TARGET external_spdlog PROPERTY
   INTERFACE_COMPILE_DEFINITIONS SPDLOG_FMT_EXTERNAL FMT_HEADER_ONLY)
 set_property(TARGET rapid_text_rust PROPERTY
   INTERFACE_INCLUDE_DIRECTORIES ${CMAKE_SOURCE_DIR}/src/text/rust)

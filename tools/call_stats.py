@@ -1,18 +1,25 @@
-"""How many tool calls of a served model are valid, and by what means.
+#!/usr/bin/env python3
+"""How many tool calls of a model are valid, and by what means.
 
-    tools/call_stats.py --url http://127.0.0.1:8000 --temperature 1.2
+  tools/call_stats.py [MODEL] [--prompts 100] [--temperature 0] [--streams 8]
 
-Every prompt goes out with 1 to 8 tools, under each of the modes: free (for a
-server with --format plain: the answer's JSON is read without any help), auto
-(once with a server that has --no-redecode, once without), strict (auto, with
-strict tools) and required. Valid = the arguments satisfy the schema.
+Every prompt goes out with 1 to 8 tools, in each of these modes:
+  free       the answer's JSON is read without any help (--format plain)
+  recovery   auto, and what is malformed stays so (--no-redecode)
+  redecode   auto, as it is by default
+  strict     auto, with strict tools: a grammar from the call on
+  required   a grammar from the first token on
+Valid = every call's arguments satisfy its schema. Without a MODEL that is
+qwen2.5-coder-0.5b. Prompts run beside each other, which changes no answer.
 """
 
 import argparse
 import json
 import random
 import re
-import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+from serving import Server, ask, table
 
 TOOLS = {
     "get_weather": ("What is the weather in {}?", {"city": "string"}),
@@ -70,30 +77,44 @@ def strictly_read(text):
                 yield "", None
 
 
-def ask(options, body):
-    request = urllib.request.Request(
-        options.url + "/v1/chat/completions", json.dumps(body).encode(),
-        {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=300) as reply:
-        return json.loads(reply.read())
+MODES = {  # name: (of the server, tool_choice, strict)
+    "free": (("--format", "plain"), "auto", False),
+    "recovery": (("--no-redecode",), "auto", False),
+    "redecode": ((), "auto", False),
+    "strict": ((), "auto", True),
+    "required": ((), "required", False),
+}
 
 
-def run(options, mode):
+def bodies(options, mode):
     rng = random.Random(options.seed)
-    called = valid = rejected = redecoded = 0
+    _, choice, strict = MODES[mode]
     for i in range(options.prompts):
         name = rng.choice(list(TOOLS))
         others = [other for other in TOOLS if other != name]
         names = [name] + rng.sample(others, rng.randrange(0, 8))
         rng.shuffle(names)
         text = TOOLS[name][0].format(rng.choice(WORDS))
-        reply = ask(options, {
+        yield {
             "model": "default", "seed": i, "max_tokens": 160,
             "temperature": options.temperature,
             "messages": [{"role": "user", "content": text}],
-            "tools": [declaration(each, mode == "strict") for each in names],
-            "parallel_tool_calls": False,
-            "tool_choice": "required" if mode == "required" else "auto"})
+            "tools": [declaration(each, strict) for each in names],
+            "parallel_tool_calls": False, "tool_choice": choice}
+
+
+def run(server, options, mode):
+    """[mode, answers with a call, valid ones, rejected, decoded again]."""
+    def one(body):
+        status, reply = ask(server, "POST", "/v1/chat/completions", body)
+        if status != 200:
+            raise SystemExit(f"{status}: {reply}")
+        return reply
+
+    with ThreadPoolExecutor(options.streams) as pool:
+        replies = list(pool.map(one, bodies(options, mode)))
+    called = valid = rejected = redecoded = 0
+    for reply in replies:
         message = reply["choices"][0]["message"]
         calls = [(call["function"]["name"],
                   json.loads(call["function"]["arguments"]))
@@ -105,20 +126,28 @@ def run(options, mode):
         redecoded += ours.get("redecoded", 0)
         called += bool(calls)
         valid += bool(calls) and all(is_valid(*call) for call in calls)
-    print(f"{mode:9} called {called:3}  valid {valid:3}  "
-          f"rejected {rejected}  redecoded {redecoded}", flush=True)
+    return [mode, called, valid, rejected, redecoded]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", nargs="?", default="qwen2.5-coder-0.5b")
     parser.add_argument("--prompts", type=int, default=100)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--modes", default="auto,strict,required")
+    parser.add_argument("--streams", type=int, default=8)
+    parser.add_argument("--modes", default=",".join(MODES))
     options = parser.parse_args()
+    rows = []
     for mode in options.modes.split(","):
-        run(options, mode)
+        server = Server(options.model, *MODES[mode][0])
+        try:
+            rows.append(run(server, options, mode))
+        finally:
+            server.stop()
+        table([rows[-1]], ["mode", "called", "valid", "rejected",
+                           "decoded again"])
 
 
 if __name__ == "__main__":

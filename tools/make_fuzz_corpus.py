@@ -127,7 +127,7 @@ def safetensors_files():
         "not_utf8": safetensors(b'{"\xff":1}'),
         "entry": safetensors({"t": 3}), "metadata": safetensors(
             {"__metadata__": {"a": [1]}}),
-        "dtype": safetensors({"t": entry("F8_E4M3", (4,))}, four),
+        "dtype": safetensors({"t": entry("F8_E5M2", (4,))}, four),
         "dtype_number": safetensors({"t": entry(5)}, four),
         "shape_negative": safetensors({"t": entry(shape=(-1,))}, four),
         "shape_float": safetensors({"t": entry(shape=(1.0,))}, four),

@@ -1,10 +1,21 @@
-// GET and HEAD /: who answers here, and where to go on.
+// GET and HEAD /: for browsers the UI; for all others who answers here, and
+// where to go on.
+#include <fmt/format.h>
+
 #include <string>
 
 #include "api/route.h"
-#include "base/json.h"
+#include "api/web_asset.h"
 
 namespace rapid {
+
+namespace {
+
+constexpr std::string_view kNoPage =
+    "This program was built without its web page. Install Node.js 18 or newer "
+    "with npm, run make build again, and reload.\n\n";
+
+}  // namespace
 
 void register_route_banner(RouteTable& table) {
   table.add(
@@ -12,25 +23,27 @@ void register_route_banner(RouteTable& table) {
        .path = "/",
        .auth = Auth::open,
        .handler =
-           [](const HttpRequest&,
+           [](const HttpRequest& http,
               const std::shared_ptr<ResponseStream>& stream,
               ApiContext& context) {
+             const WebAsset* page = find_web_asset("index.html");
+             if (page != nullptr && wants_page(http)) {
+               return send_web_asset(*page, http, *stream);
+             }
              RouteTable all;
              register_all_routes(all);
-             Json endpoints = Json::array();
-             for (const Route& route : all.routes()) {
-               endpoints.push_back(
-                   {{"method", route.method},
-                    {"path", route.path},
-                    {"about", route.summary}});
+             std::string text = "rapid-mlx " + context.version + "\n\n";
+             if (page == nullptr) {
+               text += kNoPage;
              }
-             const Json reply = {
-                 {"name", "rapid-mlx"},
-                 {"version", context.version},
-                 {"endpoints", std::move(endpoints)}};
-             stream->reply(200, dump_json(reply), "application/json");
+             for (const Route& route : all.routes()) {
+               text += fmt::format(
+                   "{:6} {:36} {}\n", route.method, route.path, route.summary);
+             }
+             stream->header("vary", "accept");
+             stream->reply(200, text, "text/plain; charset=utf-8");
            },
-       .summary = "this list"});
+       .summary = "a page for browsers; for others this list"});
 }
 
 }  // namespace rapid

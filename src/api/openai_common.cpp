@@ -7,6 +7,8 @@
 #include <cmath>
 #include <ctime>
 
+#include "api/sampling_fields.h"
+
 namespace rapid {
 
 namespace {
@@ -37,19 +39,19 @@ Status read_logit_bias(const Fields& fields, chat::Request& request) {
 }
 
 // {"type": "text" | "json_object" | "json_schema" | "regex" | "lark"}
-Status read_response_format(const Fields& fields, chat::Request& request) {
+}  // namespace
+
+Status read_openai_format(
+    const Fields& fields, std::string_view name, chat::Request& request) {
   using Kind = GrammarSource::Kind;
-  const Json* given = fields.find("response_format");
+  RAPID_TRY(const Json* given, fields.object(name));
   if (given == nullptr) {
     return {};
   }
-  if (!given->is_object()) {
-    return wrong_field("response_format", "an object", *given);
-  }
-  const Fields format(*given, "response_format");
+  const Fields format(*given, fields.path(name));
   RAPID_TRY(const auto type, format.string("type"));
   if (!type) {
-    return wrong_field("response_format.type", "text", Json());
+    return missing_field(format.path("type"), "text");
   }
   if (*type == "json_object") {
     request.constraint = GrammarSource{Kind::json_object, ""};
@@ -58,36 +60,29 @@ Status read_response_format(const Fields& fields, chat::Request& request) {
     const Json* schema = named ? Fields(*named, "").find("schema") : nullptr;
     schema = schema ? schema : format.find("schema");
     if (schema == nullptr) {
-      return wrong_field(
-          "response_format.json_schema.schema", "a JSON Schema", Json());
+      return missing_field(
+          format.path(name == "format" ? "schema" : "json_schema.schema"),
+          "a JSON Schema");
     }
     request.constraint = GrammarSource{Kind::json_schema, dump_json(*schema)};
   } else if (*type == "regex" || *type == "lark" || *type == "grammar") {
     const char* key = *type == "regex" ? "pattern" : "grammar";
     RAPID_TRY(const auto text, format.string(key));
     if (!text) {
-      return wrong_field(format.path(key), "text", Json());
+      return missing_field(format.path(key), "text");
     }
     request.constraint = GrammarSource{
         *type == "regex" ? Kind::regex : Kind::lark, std::string(*text)};
   } else if (*type != "text") {
     return wrong_field(
-        "response_format.type",
+        format.path("type"),
         "text, json_object, json_schema, regex or lark",
         Json(*type));
   }
   return {};
 }
 
-// Known fields that would change the answer and are not served yet.
-Status refuse_unserved(const Fields& fields) {
-  for (const char* name : {"functions", "function_call"}) {
-    if (fields.find(name) != nullptr) {
-      return unsupported_field(name, "use tools and tool_choice");
-    }
-  }
-  return {};
-}
+namespace {
 
 Status read_max_tokens(const Fields& fields, chat::Request& request) {
   for (const char* name : {"max_tokens", "max_completion_tokens"}) {
@@ -110,35 +105,15 @@ OpenAiReplyOptions openai_reply_options(
       .created = static_cast<int64_t>(std::time(nullptr))};
 }
 
-Error unknown_model(std::string_view model, const ModelCard& card) {
-  return {
-      ErrorCode::not_found,
-      fmt::format("the model \"{}\" is not loaded here", model),
-      fmt::format("use \"{}\" or \"default\"", card.id()),
-      "model"};
-}
-
-Status check_openai_model(const Fields& fields, const ModelCard& card) {
+Result<std::shared_ptr<Backend>> openai_backend(
+    const ApiContext& context, const Fields& fields) {
   RAPID_TRY(const auto model, fields.string("model"));
-  if (!model || card.answers_to(*model)) {
-    return {};
-  }
-  return unknown_model(*model, card);
+  return backend_for(context, model.value_or(""));
 }
 
 Status read_openai_sampling(const Fields& fields, chat::Request& request) {
   chat::Sampling& sampling = request.sampling;
-  RAPID_TRY(sampling.temperature, fields.real("temperature", 0, 2));
-  RAPID_TRY(sampling.top_p, fields.real("top_p", 0, 1));
-  if (sampling.top_p && *sampling.top_p <= 0) {
-    return wrong_field(
-        "top_p", "a number above 0, up to 1", *fields.find("top_p"));
-  }
-  // -1 is how some clients say "off".
-  RAPID_TRY(const auto top_k, fields.integer("top_k", -1, INT32_MAX));
-  if (top_k) {
-    sampling.top_k = static_cast<int>(std::max<int64_t>(*top_k, 0));
-  }
+  RAPID_CHECK(read_distribution(fields, sampling));
   RAPID_TRY(sampling.min_p, fields.real("min_p", 0, 1));
   RAPID_TRY(
       sampling.repetition_penalty, fields.real("repetition_penalty", 0, 2));
@@ -160,12 +135,66 @@ Status read_openai_sampling(const Fields& fields, chat::Request& request) {
   request.choices = static_cast<int>(choices.value_or(1));
   RAPID_CHECK(read_max_tokens(fields, request));
   RAPID_TRY(request.stop, fields.strings("stop"));
+  RAPID_TRY(const auto adapter, fields.string("adapter"));
+  request.adapter = adapter.value_or("");
   RAPID_TRY(const auto use_cache, fields.boolean("cache"));
   request.use_cache = use_cache.value_or(true);
   RAPID_TRY(const auto ignore_end, fields.boolean("ignore_eos"));
   request.ignore_end = ignore_end.value_or(false);
-  RAPID_CHECK(read_response_format(fields, request));
-  return refuse_unserved(fields);
+  RAPID_CHECK(read_openai_format(fields, "response_format", request));
+  return {};
+}
+
+Status check_openai_fields(const Fields& fields) {
+  for (const char* name :
+       {"user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "service_tier",
+        "verbosity"}) {
+    RAPID_CHECK(fields.string(name));
+  }
+  RAPID_CHECK(fields.boolean("store"));
+  for (const char* name : {"metadata", "web_search_options"}) {
+    RAPID_CHECK(fields.object(name));
+  }
+  RAPID_TRY(const auto modalities, fields.strings("modalities"));
+  if (std::ranges::find(modalities, "audio") != modalities.end()) {
+    return unsupported_field("modalities", "this model answers in text");
+  }
+  return {};
+}
+
+// {"type": "content", "content": a text, or parts of it}
+Status read_openai_prediction(const Fields& fields, chat::Request& request) {
+  RAPID_TRY(const Json* given, fields.object("prediction"));
+  if (given == nullptr) {
+    return {};
+  }
+  const Fields prediction(*given, "prediction");
+  RAPID_TRY(const auto type, prediction.string("type"));
+  if (type && *type != "content") {
+    return wrong_field("prediction.type", "content", Json(*type));
+  }
+  const Json* content = prediction.find("content");
+  if (content == nullptr) {
+    return missing_field("prediction.content", "a text or a list of parts");
+  }
+  if (content->is_string()) {
+    request.prediction = content->get<std::string>();
+    return {};
+  }
+  RAPID_TRY(const Json* parts, prediction.array("content"));
+  for (const Json& part : *parts) {
+    const auto text = part.is_object() ? part.find("text") : part.end();
+    if (text == part.end() || !text->is_string()) {
+      return wrong_field(
+          "prediction.content", "a text or parts of type text", part);
+    }
+    request.prediction += text->get<std::string>();
+  }
+  return {};
 }
 
 Status read_openai_stream(const Fields& fields, OpenAiReplyOptions& options) {
@@ -180,14 +209,27 @@ Status read_openai_stream(const Fields& fields, OpenAiReplyOptions& options) {
   return {};
 }
 
+void set_reasoning_effort(chat::Request& request, const std::string& effort) {
+  request.reasoning_effort = effort;
+  request.template_kwargs["reasoning_effort"] = effort;
+  if (effort == "none") {
+    request.template_kwargs["enable_thinking"] = false;
+  }
+}
+
 Json openai_usage(const chat::Usage& usage) {
+  Json details = {{"reasoning_tokens", usage.reasoning_tokens}};
+  if (usage.drafted_tokens > 0) {
+    details["accepted_prediction_tokens"] = usage.accepted_tokens;
+    details["rejected_prediction_tokens"] =
+        usage.drafted_tokens - usage.accepted_tokens;
+  }
   return {
       {"prompt_tokens", usage.prompt_tokens},
       {"completion_tokens", usage.completion_tokens},
       {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
       {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
-      {"completion_tokens_details",
-       {{"reasoning_tokens", usage.reasoning_tokens}}}};
+      {"completion_tokens_details", std::move(details)}};
 }
 
 std::string_view openai_finish_reason(chat::Finished::Reason reason) {

@@ -10,6 +10,7 @@
 
 #include "api/event_writer.h"
 #include "api/json_fields.h"
+#include "api/reply_notes.h"
 #include "api/route.h"
 #include "base/json.h"
 #include "chat/event.h"
@@ -20,8 +21,10 @@ namespace rapid {
 struct OpenAiReplyOptions {
   bool stream = false;
   bool include_usage = false;
-  std::string id;      // "chatcmpl-..."
-  std::string object;  // of the whole reply
+  bool explain_cache = false;
+  bool functions = false;  // calls as `function_call`, as before tools
+  std::string id;          // "chatcmpl-..."
+  std::string object;      // of the whole reply
   std::string chunk_object;
   std::string model;  // as the reply names it
   std::string fingerprint;
@@ -33,13 +36,25 @@ struct OpenAiReplyOptions {
 OpenAiReplyOptions openai_reply_options(
     std::string id, const ModelCard& card, const std::string& version);
 
-Error unknown_model(std::string_view model, const ModelCard& card);
+// model: default, or any name of a served one; absent is default.
+Result<std::shared_ptr<Backend>> openai_backend(
+    const ApiContext& context, const Fields& fields);
 
-// model: default, alias, name or path; absent is default.
-Status check_openai_model(const Fields& fields, const ModelCard& card);
-
-// temperature ... seed, n, max_tokens, stop, ignore_eos and what is refused.
+// temperature ... seed, n, max_tokens, stop, ignore_eos, response_format.
 Status read_openai_sampling(const Fields& fields, chat::Request& request);
+
+// What the answer must be: {"type": "text" | "json_object" | "json_schema" |
+// "regex" | "lark"}; the schema under json_schema.schema or schema.
+Status read_openai_format(
+    const Fields& fields, std::string_view name, chat::Request& request);
+
+// none, minimal, low, medium, high ...
+void set_reasoning_effort(chat::Request& request, const std::string& effort);
+
+// `prediction`: what the answer is likely to be; it changes the speed alone.
+Status read_openai_prediction(const Fields& fields, chat::Request& request);
+// Known fields without effect here: their types are checked all the same.
+Status check_openai_fields(const Fields& fields);
 
 // stream and stream_options.
 Status read_openai_stream(const Fields& fields, OpenAiReplyOptions& options);
@@ -58,6 +73,7 @@ class OpenAiWriter : public EventWriter {
   OpenAiWriter(
       std::shared_ptr<ResponseStream> stream, OpenAiReplyOptions options);
   void on(const chat::Event& event) final;
+  void waiting(const std::string& why) final;
 
  protected:
   // The whole reply's choice as it is before any event.
@@ -68,29 +84,31 @@ class OpenAiWriter : public EventWriter {
   virtual Json piece(int index, const chat::Event& event) = 0;
   // Adds what piece() made to the whole choice.
   virtual void merge(Json& whole, Json piece) const = 0;
+  // Calls were run since the last text.
+  virtual void ran() {}
   // Last changes before the whole choice goes out.
   virtual void finish_choice(Json&) const {}
+
+  const OpenAiReplyOptions& options() const { return options_; }
 
   // {"index", key: value, "logprobs": null, "finish_reason": null}
   static Json choice_of(int index, std::string_view key, Json value);
 
  private:
   void on_choice(int index, const chat::Event& event);
+  void open_choice(int index, const chat::Event& event);
+  void tool_run(const chat::ToolRun& run, const chat::Event& event);
   void emit(int index, Json piece);
   void send_chunk(Json choices, const chat::Usage* usage, bool last);
   void send_whole(const chat::Usage& usage);
   Json envelope(bool chunk) const;
-  Json extras(const chat::Usage* usage) const;
 
   std::shared_ptr<ResponseStream> stream_;
   OpenAiReplyOptions options_;
   std::vector<bool> opened_;
   std::vector<Json> whole_;
-  Json rejected_ = Json::array();
-  Json loop_;                         // the first one found
-  std::vector<std::string> relaxed_;  // of the request's schemas
+  ReplyNotes notes_;
   int finished_ = 0;
-  int redecoded_ = 0;  // malformed calls
 };
 
 }  // namespace rapid

@@ -1,7 +1,11 @@
 // POST /v1/completions: text or token ids in, text out; scores a prompt too.
 #include <fmt/format.h>
 
+#include "api/cache_report.h"
+#include "api/lane.h"
 #include "api/openai_common.h"
+#include "api/openapi.h"
+#include "api/prompt_list.h"
 
 namespace rapid {
 
@@ -128,67 +132,10 @@ class CompletionWriter : public OpenAiWriter {
   std::vector<size_t> offsets_;  // characters sent, per choice
 };
 
-Result<std::vector<int32_t>> read_ids(const Json& list, std::string path) {
-  std::vector<int32_t> ids;
-  if (list.empty()) {
-    return wrong_field(path, "at least one token id", list);
-  }
-  for (size_t i = 0; i < list.size(); ++i) {
-    if (!list[i].is_number_unsigned() || list[i] > INT32_MAX) {
-      return wrong_field(fmt::format("{}[{}]", path, i), "a token id", list[i]);
-    }
-    ids.push_back(list[i].get<int32_t>());
-  }
-  return ids;
-}
-
-Status read_prompt(const Fields& fields, chat::Request& request) {
-  const Json* prompt = fields.find("prompt");
-  if (prompt == nullptr) {
-    return missing_field("prompt", "text or token ids");
-  }
-  if (prompt->is_string()) {
-    request.prompts.emplace_back(prompt->get<std::string>());
-    return {};
-  }
-  if (!prompt->is_array() || prompt->empty()) {
-    return wrong_field(
-        "prompt", "text, a list of texts, or token ids", *prompt);
-  }
-  if (prompt->front().is_number()) {
-    RAPID_TRY(auto ids, read_ids(*prompt, "prompt"));
-    request.prompts.emplace_back(std::move(ids));
-    return {};
-  }
-  if (prompt->size() > kMostPrompts) {
-    return wrong_field(
-        "prompt", fmt::format("at most {} prompts", kMostPrompts), *prompt);
-  }
-  const bool texts = prompt->front().is_string();
-  for (size_t i = 0; i < prompt->size(); ++i) {
-    const Json& one = (*prompt)[i];
-    const std::string path = fmt::format("prompt[{}]", i);
-    if (texts && one.is_string()) {
-      request.prompts.emplace_back(one.get<std::string>());
-    } else if (!texts && one.is_array()) {
-      RAPID_TRY(auto ids, read_ids(one, path));
-      request.prompts.emplace_back(std::move(ids));
-    } else {
-      return wrong_field(
-          path, texts ? "a text like the first" : "a list of token ids", one);
-    }
-  }
-  return {};
-}
-
 Status read_completion(
-    const Json& body,
-    const ModelCard& card,
-    chat::Request& request,
-    OpenAiReplyOptions& options) {
+    const Json& body, chat::Request& request, OpenAiReplyOptions& options) {
   const Fields fields(body);
-  RAPID_CHECK(check_openai_model(fields, card));
-  RAPID_CHECK(read_prompt(fields, request));
+  RAPID_CHECK(read_prompts(fields, "prompt", kMostPrompts, request));
   RAPID_CHECK(read_openai_sampling(fields, request));
   RAPID_TRY(const auto logprobs, fields.integer("logprobs", 0, 20));
   if (logprobs) {
@@ -205,24 +152,45 @@ Status read_completion(
     return unsupported_field("suffix", "write the gap into the prompt");
   }
   RAPID_CHECK(read_openai_stream(fields, options));
+  RAPID_CHECK(check_openai_fields(fields));
   options.choices = request.choices * static_cast<int>(request.prompts.size());
   return {};
+}
+
+Json completion_body() {
+  return body_schema(
+      {{"prompt", "string|array", "text, texts, token ids or lists", true},
+       {"model", "string", "default, or a loaded model's name"},
+       {"stream", "boolean", "answer as server-sent events"},
+       {"stream_options", "object", "include_usage"},
+       {"max_tokens", "integer", "else the rest of the context"},
+       {"temperature", "number", "0 to 2"},
+       {"top_p", "number", "above 0, up to 1"},
+       {"echo", "boolean", "give the prompt back, too"},
+       {"logprobs", "integer", "alternatives, up to 20"},
+       {"n", "integer", "choices of each prompt"},
+       {"seed", "integer", "the same seed, the same answer"},
+       {"stop", "string|array", "texts that end the answer"},
+       {"response_format", "object", "text, json_object, json_schema, ..."}});
 }
 
 Status completions(
     const HttpRequest& http,
     const std::shared_ptr<ResponseStream>& stream,
     ApiContext& context) {
-  RAPID_TRY(const auto backend, ready_backend(context));
   RAPID_TRY(const Json body, parse_body(http.body));
+  RAPID_TRY(const auto backend, openai_backend(context, Fields(body)));
   chat::Request request;
   OpenAiReplyOptions options =
       openai_reply_options("cmpl-" + http.id, backend->card(), context.version);
   options.object = "text_completion";
   options.chunk_object = "text_completion";
-  RAPID_CHECK(read_completion(body, backend->card(), request, options));
+  RAPID_CHECK(read_completion(body, request, options));
+  request.lane = request_lane(http, body);
+  RAPID_TRY(
+      options.explain_cache, read_cache_fields(http, Fields(body), request));
   auto writer = std::make_shared<CompletionWriter>(stream, std::move(options));
-  run_request(request, std::move(writer), stream, context, standard_error_body);
+  run_request(request, std::move(writer), stream, backend, standard_error_body);
   return {};
 }
 
@@ -232,14 +200,23 @@ void register_route_openai_completions(RouteTable& table) {
   table.add(
       {.method = "POST",
        .path = "/v1/completions",
-       .handler =
-           [](const HttpRequest& http,
-              const std::shared_ptr<ResponseStream>& stream,
-              ApiContext& context) {
-             if (auto done = completions(http, stream, context); !done) {
-               reply_error(*stream, done.error(), standard_error_body);
-             }
+       .handler = answering(completions),
+       .body = completion_body,
+       .reply =
+           [] {
+             return json_shape(R"({"id": "string", "object": "=text_completion",
+           "created": "integer", "model": "string",
+           "system_fingerprint": "string", "choices": [{"index": "integer",
+           "text": "string", "logprobs": "object|null",
+           "finish_reason": "string"}], "usage": {"prompt_tokens": "integer",
+           "completion_tokens": "integer", "total_tokens": "integer",
+           "prompt_tokens_details": {"cached_tokens": "integer"},
+           "completion_tokens_details": {"reasoning_tokens": "integer",
+             "accepted_prediction_tokens?": "integer",
+             "rejected_prediction_tokens?": "integer"}},
+           "rapid_mlx": "object"})");
            },
+       .stream = "text/event-stream",
        .summary = "raw text or token ids in, text and logprobs out"});
 }
 

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <array>
 
+#include "api/billing_header.h"
+
 namespace rapid {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> kRoles = {
-    "system", "developer", "user", "assistant", "tool"};
+constexpr std::array<std::string_view, 6> kRoles = {
+    "system", "developer", "user", "assistant", "tool", "function"};
 
 std::string item(std::string_view path, size_t index) {
   return fmt::format("{}[{}]", path, index);
@@ -107,6 +109,12 @@ Status read_assistant(const Fields& fields, chat::Message& message) {
         auto call, read_call((*calls)[i], item(fields.path("tool_calls"), i)));
     message.tool_calls.push_back(std::move(call));
   }
+  // As it was before tool_calls; the history gives it an id.
+  if (const Json* call = fields.find("function_call");
+      call != nullptr && message.tool_calls.empty()) {
+    RAPID_TRY(auto made, read_call(*call, fields.path("function_call")));
+    message.tool_calls.push_back(std::move(made));
+  }
   return {};
 }
 
@@ -123,12 +131,18 @@ Result<chat::Message> read_message(const Json& json, const std::string& path) {
         "system, developer, user, assistant or tool",
         *fields.find("role"));
   }
+  if (message.role == "function") {
+    message.role = "tool";  // as it was before tools
+  }
   const Json* content = fields.find("content");
   const bool result = message.role == "tool";
   if (result && content != nullptr && !content->is_array()) {
     message.content = loose_text(fields, "content");
   } else if (content != nullptr) {
     RAPID_TRY(message.content, read_content(*content, fields.path("content")));
+    if (message.role == "system" || message.role == "developer") {
+      message.content = without_billing_header(std::move(message.content));
+    }
   } else if (message.role != "assistant" && !result) {
     return missing_field(fields.path("content"), "a string");
   }
@@ -141,6 +155,34 @@ Result<chat::Message> read_message(const Json& json, const std::string& path) {
     message.tool_call_id = loose_text(fields, "tool_call_id");
   }
   return message;
+}
+
+// `json`: {"type", "function": {...}}; `path` is of its function.
+Result<chat::Tool> read_function(const Json& json, const std::string& path) {
+  const Fields inner(json["function"], path);
+  chat::Tool tool;
+  RAPID_TRY(tool.name, required_string(inner, "name"));
+  if (tool.name.empty()) {
+    return wrong_field(inner.path("name"), "a name", Json(""));
+  }
+  RAPID_TRY(const auto description, inner.string("description"));
+  tool.description = description.value_or("");
+  RAPID_TRY(const Json* parameters, inner.object("parameters"));
+  tool.parameters = parameters != nullptr ? *parameters : Json::object();
+  tool.declaration = json;
+  return tool;
+}
+
+Status check_choice(
+    std::string_view field, const Json& choice, const chat::Request& request) {
+  using Kind = chat::ToolChoice::Kind;
+  if (request.tool_choice.kind == Kind::named &&
+      std::ranges::none_of(request.tools, [&](const chat::Tool& tool) {
+        return tool.name == request.tool_choice.name;
+      })) {
+    return wrong_field(field, "the name of one of the tools", choice);
+  }
+  return {};
 }
 
 Result<chat::Tool> read_tool(const Json& json, const std::string& path) {
@@ -158,18 +200,41 @@ Result<chat::Tool> read_tool(const Json& json, const std::string& path) {
   if (function == nullptr) {
     return missing_field(fields.path("function"), "an object");
   }
-  const Fields inner(*function, fields.path("function"));
-  chat::Tool tool;
-  RAPID_TRY(tool.name, required_string(inner, "name"));
-  if (tool.name.empty()) {
-    return wrong_field(inner.path("name"), "a name", Json(""));
+  return read_function(json, fields.path("function"));
+}
+
+// `functions` and `function_call`, as they were before tools.
+Status read_functions(const Fields& fields, chat::Request& request) {
+  using Kind = chat::ToolChoice::Kind;
+  RAPID_TRY(const Json* list, fields.array("functions"));
+  for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
+    const std::string path = item("functions", i);
+    if (!(*list)[i].is_object()) {
+      return wrong_field(path, "an object", (*list)[i]);
+    }
+    RAPID_TRY(
+        auto tool,
+        read_function(
+            Json{{"type", "function"}, {"function", (*list)[i]}}, path));
+    request.tools.push_back(std::move(tool));
   }
-  RAPID_TRY(const auto description, inner.string("description"));
-  tool.description = description.value_or("");
-  RAPID_TRY(const Json* parameters, inner.object("parameters"));
-  tool.parameters = parameters != nullptr ? *parameters : Json::object();
-  tool.declaration = json;
-  return tool;
+  request.parallel_calls = false;
+  const Json* choice = fields.find("function_call");
+  if (choice == nullptr || *choice == "auto") {
+    return {};
+  }
+  if (*choice == "none") {
+    request.tool_choice.kind = Kind::none;
+    return {};
+  }
+  if (!choice->is_object()) {
+    return wrong_field("function_call", "auto, none or a name", *choice);
+  }
+  RAPID_TRY(
+      request.tool_choice.name,
+      required_string(Fields(*choice, "function_call"), "name"));
+  request.tool_choice.kind = Kind::named;
+  return check_choice("function_call", *choice, request);
 }
 
 Result<chat::ToolChoice> read_choice(const Json& json, const Fields& fields) {
@@ -220,26 +285,49 @@ Status read_openai_messages(const Fields& fields, chat::Request& request) {
   return {};
 }
 
-Status read_openai_tools(const Fields& fields, chat::Request& request) {
+namespace {
+
+// Those of the request come first, so that a name is found to be there twice.
+Status read_tools(
+    const Json& list, chat::Request& request, HostedOffer* hosted) {
+  const auto is_hosted = [&](const Json& tool) {
+    return hosted != nullptr && tool.is_object() &&
+           tool.value("type", Json()) == "mcp";
+  };
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (!is_hosted(list[i])) {
+      RAPID_TRY(auto tool, read_tool(list[i], item("tools", i)));
+      request.tools.push_back(std::move(tool));
+    }
+  }
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (is_hosted(list[i])) {
+      RAPID_CHECK(hosted->add(Fields(list[i], item("tools", i)), request));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status read_openai_tools(
+    const Fields& fields, chat::Request& request, HostedOffer* hosted) {
   RAPID_TRY(const Json* list, fields.array("tools"));
-  for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
-    RAPID_TRY(auto tool, read_tool((*list)[i], item("tools", i)));
-    request.tools.push_back(std::move(tool));
+  if (list != nullptr) {
+    RAPID_CHECK(read_tools(*list, request, hosted));
   }
   RAPID_TRY(const auto parallel, fields.boolean("parallel_tool_calls"));
   request.parallel_calls = parallel.value_or(true);
+  if (request.tools.empty() && fields.find("functions") != nullptr) {
+    return read_functions(fields, request);
+  }
   const Json* choice = fields.find("tool_choice");
   if (choice == nullptr) {
     return {};
   }
   RAPID_TRY(request.tool_choice, read_choice(*choice, fields));
   using Kind = chat::ToolChoice::Kind;
-  if (request.tool_choice.kind == Kind::named &&
-      std::ranges::none_of(request.tools, [&](const chat::Tool& tool) {
-        return tool.name == request.tool_choice.name;
-      })) {
-    return wrong_field("tool_choice", "the name of one of the tools", *choice);
-  }
+  RAPID_CHECK(check_choice("tool_choice", *choice, request));
   if (request.tool_choice.kind == Kind::required && request.tools.empty()) {
     return wrong_field("tool_choice", "auto or none without tools", *choice);
   }

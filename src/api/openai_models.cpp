@@ -1,65 +1,32 @@
 // GET /v1/models and /v1/models/{any name the model answers to}
-#include <fmt/format.h>
+#include <utility>
 
-#include "api/openai_common.h"
+#include "api/model_json.h"
+#include "api/openapi.h"
+#include "api/route.h"
 
 namespace rapid {
 
 namespace {
 
-Json named(const std::string& name) {
-  return name.empty() ? Json() : Json(name);
-}
-
-Json model_json(const ModelCard& card) {
-  Json capabilities = Json::array({"completion"});
-  if (card.chat_style != "none") {
-    capabilities.push_back("chat");
-    if (card.format != "plain") {
-      capabilities.push_back("tools");
-    }
-    if (!card.reasoning.empty()) {
-      capabilities.push_back("reasoning");
-    }
-  }
-  return {
-      {"id", card.id()},
-      {"object", "model"},
-      {"created", card.created},
-      {"owned_by", "rapid-mlx"},
-      {"context_window", card.context_length},
-      {"max_model_len", card.context_length},
-      {"architecture", card.architecture},
-      {"vocab_size", card.vocabulary},
-      {"tool_call_parser", named(card.format == "plain" ? "" : card.format)},
-      {"tool_call_parser_reason", named(card.format_why)},
-      {"reasoning_parser", named(card.reasoning)},
-      {"chat_template", card.chat_style},
-      {"capabilities", std::move(capabilities)},
-      {"parameters", card.parameters},
-      {"weight_bytes", card.weight_bytes},
-      {"device", card.device}};
-}
-
 void models(
     const HttpRequest& http,
     const std::shared_ptr<ResponseStream>& stream,
     ApiContext& context) {
-  const auto backend = ready_backend(context);
-  if (!backend) {
-    return reply_error(*stream, backend.error(), standard_error_body);
+  const auto asked = status_for(context, http.tail);
+  if (!asked) {
+    return reply_error(*stream, asked.error(), standard_error_body);
   }
-  const ModelCard& card = (*backend)->card();
-  if (http.tail.empty()) {
-    const Json list = {
-        {"object", "list"}, {"data", Json::array({model_json(card)})}};
-    return stream->reply(200, dump_json(list), "application/json");
+  if (!http.tail.empty()) {
+    return stream->reply(
+        200, dump_json(model_json(*asked)), "application/json");
   }
-  if (!card.answers_to(http.tail)) {
-    return reply_error(
-        *stream, unknown_model(http.tail, card), standard_error_body);
+  Json data = Json::array();
+  for (const ModelStatus& model : list_with_adapters(*context.models())) {
+    data.push_back(model_json(model));
   }
-  stream->reply(200, dump_json(model_json(card)), "application/json");
+  const Json list = {{"object", "list"}, {"data", std::move(data)}};
+  stream->reply(200, dump_json(list), "application/json");
 }
 
 }  // namespace
@@ -69,11 +36,23 @@ void register_route_openai_models(RouteTable& table) {
       {.method = "GET",
        .path = "/v1/models",
        .handler = models,
-       .summary = "the loaded model and its limits"});
+       .reply =
+           [] {
+             return json_shape(
+                 R"({"object": "=list", "data": [{"id": "string", "object": "=model",
+           "created": "integer", "owned_by": "string", "state": "string",
+           "pinned": "boolean", "ttl_seconds": "number",
+           "open_requests": "integer", "idle_seconds": "number",
+           "loads": "integer", "memory_bytes": "integer",
+           "resident_bytes": "integer", "context_window?": "integer",
+           "parent?": "string", "capabilities?": ["string"]}]})");
+           },
+       .summary = "the models served here, how they stand, and their limits"});
   table.add(
       {.method = "GET",
        .path = "/v1/models/*",
        .handler = models,
+       .reply = model_shape,
        .summary = "one model by alias, name or path"});
 }
 

@@ -6,36 +6,50 @@
 #include <cctype>
 #include <stdexcept>
 
+#include "api/activity.h"
+#include "api/response_store.h"
 #include "base/json.h"
 
 namespace rapid {
 
 namespace {
 
-// How well `pattern` fits; 0 = not at all.
-size_t fit(std::string_view pattern, std::string_view path) {
-  if (!pattern.ends_with("/*")) {
-    return pattern == path ? std::string_view::npos : 0;
-  }
-  const auto prefix = pattern.substr(0, pattern.size() - 1);
-  const bool matches = path.starts_with(prefix) && path.size() > prefix.size();
-  return matches ? prefix.size() : 0;
-}
+// How well `pattern` fits (0 = not at all), and what its open part stands for.
+struct Fit {
+  size_t score = 0;
+  std::string_view tail;
+};
 
-std::string message_of(const Error& error) {
-  if (error.hint.empty()) {
-    return error.what;
+Fit fit(std::string_view pattern, std::string_view path) {
+  if (pattern.ends_with("/*")) {
+    const auto prefix = pattern.substr(0, pattern.size() - 1);
+    if (path.starts_with(prefix) && path.size() > prefix.size()) {
+      return {prefix.size(), path.substr(prefix.size())};
+    }
+    return {};
   }
-  std::string hint = error.hint;
-  hint[0] = static_cast<char>(std::toupper(hint[0]));
-  const bool ended = error.what.ends_with('.');
-  return error.what + (ended ? " " : ". ") + hint;
+  const size_t open = pattern.find('{');
+  if (open == std::string_view::npos) {
+    return {pattern == path ? std::string_view::npos : 0, ""};
+  }
+  const auto before = pattern.substr(0, open);
+  const auto after = pattern.substr(pattern.find('}') + 1);
+  if (!path.starts_with(before) || !path.ends_with(after) ||
+      path.size() <= before.size() + after.size()) {
+    return {};
+  }
+  const auto tail =
+      path.substr(before.size(), path.size() - before.size() - after.size());
+  const bool one = tail.find('/') == std::string_view::npos;
+  return {one ? before.size() + after.size() : 0, tail};
 }
 
 std::string_view type_of(int status) {
   switch (status) {
     case 401:
       return "authentication_error";
+    case 403:
+      return "permission_error";
     case 404:
       return "not_found_error";
     case 429:
@@ -47,8 +61,12 @@ std::string_view type_of(int status) {
 
 std::string_view code_of(int status, const Error& error) {
   switch (status) {
+    case 403:
+      return "forbidden";
     case 405:
       return "method_not_allowed";
+    case 503:
+      return "unavailable";
     case 408:
       return "request_timeout";
     default:
@@ -58,7 +76,10 @@ std::string_view code_of(int status, const Error& error) {
     case ErrorCode::invalid_argument:
       return error.param == "body" ? "invalid_json" : "invalid_value";
     case ErrorCode::not_found:
-      return error.param == "model" ? "model_not_found" : "not_found";
+      return error.param == "model" ? "model_not_found"
+             : error.param == "previous_response_id"
+                 ? "previous_response_not_found"
+                 : "not_found";
     case ErrorCode::unauthorized:
       return "invalid_api_key";
     case ErrorCode::too_large:
@@ -86,6 +107,18 @@ bool ModelCard::answers_to(std::string_view model) const {
                             model == name || model == path);
 }
 
+ModelCard ModelCard::adapted(const std::string& adapter) const {
+  ModelCard out = *this;
+  out.parent = id();
+  out.alias = out.parent + ":" + adapter;
+  out.adapters.clear();
+  return out;
+}
+
+ApiContext::ApiContext()
+    : responses(ResponseStore::in_memory()),
+      activity(std::make_shared<ActivityLog>()) {}
+
 void RouteTable::add(Route route) {
   if (!route.handler) {
     throw std::logic_error("route without a handler: " + route.path);
@@ -110,7 +143,7 @@ RouteTable::Match RouteTable::find(
   size_t best_path = 0;
   const auto wanted = method == "HEAD" ? std::string_view("GET") : method;
   for (const Route& route : routes_) {
-    const size_t score = fit(route.path, path);
+    const auto [score, tail] = fit(route.path, path);
     if (score == 0) {
       continue;
     }
@@ -125,13 +158,11 @@ RouteTable::Match RouteTable::find(
     if (route.method == wanted && score > best) {
       best = score;
       match.route = &route;
+      match.tail = tail;
     }
   }
   if (match.route != nullptr) {
     match.error_body = match.route->error_body;
-    if (match.route->path.ends_with("/*")) {
-      match.tail = path.substr(match.route->path.size() - 1);
-    }
   }
   if (std::ranges::count(match.allowed, "GET") != 0) {
     match.allowed.push_back("HEAD");
@@ -163,11 +194,21 @@ int http_status(ErrorCode code) {
   return 500;
 }
 
+std::string error_message(const Error& error) {
+  if (error.hint.empty()) {
+    return error.what;
+  }
+  std::string hint = error.hint;
+  hint[0] = static_cast<char>(std::toupper(hint[0]));
+  const bool ended = error.what.ends_with('.');
+  return error.what + (ended ? " " : ". ") + hint;
+}
+
 std::string standard_error_body(int status, const Error& error) {
   const bool named = !error.param.empty() && error.param != "body";
   return dump_json(
       {{"error",
-        {{"message", message_of(error)},
+        {{"message", error_message(error)},
          {"type", type_of(status)},
          {"code", code_of(status, error)},
          {"param", named ? Json(error.param) : Json(nullptr)}}}});

@@ -12,22 +12,30 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "api/backend.h"
+#include "api/backends.h"
+#include "api/background.h"
 #include "base/result.h"
 
 namespace rapid {
+
+class ActivityLog;
+class HostedTools;
+class ResponseStore;
 
 struct HttpRequest {
   std::string method;  // "GET", "POST", ...
   std::string path;    // decoded, without the query
   std::string query;   // raw
-  std::string tail;    // what a trailing "/*" in the route's path matched
+  std::string tail;    // what the open part of the route's path stands for
   std::map<std::string, std::string> headers;  // names in lower case
   std::string body;
-  std::string id;  // request id, also sent back as x-request-id
+  std::string id;     // request id, also sent back as x-request-id
+  std::string owner;  // of the API key that it came with; "" = no keys
 };
 
 // The reply under construction. Thread-safe, never blocks; every call is a
@@ -51,6 +59,18 @@ class ResponseStream {
   virtual void event(std::string_view data) = 0;  // one data: line
   virtual void named_event(std::string_view name, std::string_view data) = 0;
   virtual void end_events() = 0;
+  // The same with one JSON text a line (application/x-ndjson): start_lines(),
+  // line() without its line break, end_events(). Its keep-alives are blanks
+  // before the next line, which every JSON reader skips.
+  virtual void start_lines() = 0;
+  virtual void line(std::string_view json) = 0;
+  // Keep-alives are this event from now on, not comments. `data` is called on
+  // the network thread, must be fast and must not touch the stream, nor own
+  // it; when it gives "", there is a comment after all.
+  virtual void keepalive_event(
+      std::string name, std::function<std::string()> data) = 0;
+  // What the next keep-alive comments say, one short line.
+  virtual void note(std::string) {}
   // True once the head of an event stream has left: too late for reply().
   virtual bool events_begun() const = 0;
 
@@ -62,23 +82,52 @@ class ResponseStream {
 // What all handlers share. Any thread.
 class ApiContext {
  public:
-  // Null while the model loads.
-  std::shared_ptr<Backend> backend() const {
+  ApiContext();
+
+  // Null until the server knows its models.
+  std::shared_ptr<Backends> models() const {
     std::lock_guard lock(mutex_);
-    return backend_;
+    return models_;
   }
-  void set_backend(std::shared_ptr<Backend> backend) {
+  void set_models(std::shared_ptr<Backends> models) {
     std::lock_guard lock(mutex_);
-    backend_.swap(backend);
+    models_.swap(models);
+  }
+
+  // The default one, or null. Routes that a request names a model to use
+  // backend_for().
+  std::shared_ptr<Backend> backend() const {
+    const auto known = models();
+    return known ? known->find("") : nullptr;
+  }
+  // The only one.
+  void set_backend(std::shared_ptr<Backend> backend) {
+    set_models(backend ? only_backend(std::move(backend)) : nullptr);
+  }
+
+  // The tools that are run here, or null: none, or not yet.
+  std::shared_ptr<const HostedTools> hosted_tools() const {
+    std::lock_guard lock(mutex_);
+    return hosted_tools_;
+  }
+  void set_hosted_tools(std::shared_ptr<const HostedTools> tools) {
+    std::lock_guard lock(mutex_);
+    hosted_tools_.swap(tools);
   }
 
   // Set before the server starts.
   double started_seconds = 0;
   std::string version = "dev";
+  bool tools_expected = false;               // hosted tools will come
+  std::shared_ptr<ResponseStore> responses;  // never null; else in memory
+  std::shared_ptr<ActivityLog> activity;     // never null
+
+  Background background;
 
  private:
   mutable std::mutex mutex_;
-  std::shared_ptr<Backend> backend_;
+  std::shared_ptr<Backends> models_;
+  std::shared_ptr<const HostedTools> hosted_tools_;
 };
 
 using RouteHandler = std::function<void(
@@ -91,11 +140,19 @@ using ErrorBody = std::string (*)(int status, const Error& error);
 
 struct Route {
   std::string method;
-  std::string path;  // exact, or ending in "/*"
+  // Exact; or with a "{name}" for one segment, or ending in "/*" for any more:
+  // what either stands for is the request's tail.
+  std::string path;
   Auth auth = Auth::key;
   RouteHandler handler;
   ErrorBody error_body = nullptr;  // null: standard_error_body
-  std::string summary;             // one line for docs
+  // For docs (openapi.h): JSON Schemas of body and reply, the content type
+  // of a streamed reply, and what the query may have.
+  Json (*body)() = nullptr;
+  Json (*reply)() = nullptr;
+  const char* stream = nullptr;
+  std::vector<const char*> query = {};
+  std::string summary;  // one line for docs
 };
 
 class RouteTable {
@@ -105,7 +162,7 @@ class RouteTable {
   const std::vector<Route>& routes() const { return routes_; }
 
   // The route, or the methods that the path does allow (404 when empty).
-  // An exact path wins over "/*", a longer "/*" over a shorter one. HEAD is
+  // An exact path wins over a pattern, a longer pattern over a shorter. HEAD is
   // answered by GET. error_body is never null.
   struct Match {
     const Route* route = nullptr;
@@ -123,6 +180,9 @@ void register_all_routes(RouteTable& table);  // generated
 
 int http_status(ErrorCode code);
 
+// What went wrong and what to do about it, in sentences.
+std::string error_message(const Error& error);
+
 // {"error": {"message", "type", "code", "param"}}. An Error's param "body"
 // means the body as a whole and goes out as null.
 std::string standard_error_body(int status, const Error& error);
@@ -131,5 +191,32 @@ std::string standard_error_body(int status, const Error& error);
 // whose head has left, sends the error as an event and ends it.
 void reply_error(
     ResponseStream& stream, const Error& error, ErrorBody error_body);
+
+// A handler out of a function that returns what kept it from answering, which
+// is then the reply. The function takes the stream itself when it is done with
+// it at once, else a shared pointer.
+template <typename Answer>
+RouteHandler answering(
+    Answer answer, ErrorBody error_body = standard_error_body) {
+  return [answer, error_body](
+             const HttpRequest& http,
+             const std::shared_ptr<ResponseStream>& stream,
+             ApiContext& context) {
+    const auto done = [&]() -> Status {
+      if constexpr (std::is_invocable_v<
+                        Answer,
+                        const HttpRequest&,
+                        ResponseStream&,
+                        ApiContext&>) {
+        return answer(http, *stream, context);
+      } else {
+        return answer(http, stream, context);
+      }
+    }();
+    if (!done) {
+      reply_error(*stream, done.error(), error_body);
+    }
+  };
+}
 
 }  // namespace rapid

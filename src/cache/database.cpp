@@ -33,6 +33,15 @@ Status Database::run(const std::string& sql) {
   return {};
 }
 
+uint64_t Database::page_bytes() const {
+  const auto ask = [&](std::string_view pragma) -> uint64_t {
+    Statement statement(*this, pragma);
+    const auto row = statement.step();
+    return row && *row ? static_cast<uint64_t>(statement.integer(0)) : 0;
+  };
+  return ask("PRAGMA page_count") * ask("PRAGMA page_size");
+}
+
 int Database::changes() const {
   return sqlite3_changes(db_.get());
 }
@@ -50,9 +59,10 @@ Result<Database> Database::try_open(
     return db.error();
   }
   sqlite3_busy_timeout(raw, 2000);
-  RAPID_CHECK(
-      db.run("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-             "PRAGMA journal_size_limit=262144; PRAGMA wal_autocheckpoint=50"));
+  RAPID_CHECK(db.run(fmt::format(
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+      "PRAGMA journal_size_limit=262144; PRAGMA wal_autocheckpoint={}",
+      kLogPages)));
   {
     Statement check(db, "PRAGMA quick_check(1)");
     RAPID_TRY(const bool row, check.step());

@@ -25,6 +25,11 @@ namespace rapid {
 
 class Database {
  public:
+  // The log is applied to the file when it holds this many pages, so it takes
+  // about as many bytes, and more only when one transaction does.
+  static constexpr int kLogPages = 50;
+  static constexpr uint64_t kLogBytes = kLogPages * (4096 + 24) + 32;
+
   // `schema` runs when the file is new. A file of another `version`, one that
   // is no database and one that fails SQLite's own check are renamed to
   // <path>.damaged (an older one is replaced). Errors: io, when even a new one
@@ -40,7 +45,8 @@ class Database {
   Status run(const std::string& sql);  // no results wanted
   // The file is damaged (`corrupt`), full or unwritable (`io`).
   Error error() const;
-  int changes() const;  // rows of the last statement
+  int changes() const;          // rows of the last statement
+  uint64_t page_bytes() const;  // of the file once the log is applied
   sqlite3* raw() const { return db_.get(); }
   bool started_anew() const { return started_anew_; }
 

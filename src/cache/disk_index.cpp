@@ -267,14 +267,20 @@ std::vector<int64_t> DiskIndex::recent_leaves(size_t most) const {
 }
 
 uint64_t DiskIndex::index_bytes() const {
-  uint64_t total = 0;
-  for (const char* suffix : {"", "-wal", "-shm"}) {
-    std::error_code failed;
-    const auto size =
-        fs::file_size((folder_ / "index.sqlite").string() + suffix, failed);
-    total += failed ? 0 : size;
-  }
-  return total;
+  return database_bytes("") + database_bytes("-wal") + database_bytes("-shm");
+}
+
+uint64_t DiskIndex::index_bound() const {
+  return std::max(database_bytes(""), db_->page_bytes()) +
+         std::max(database_bytes("-wal"), Database::kLogBytes) +
+         database_bytes("-shm") + database_bytes(".damaged");
+}
+
+uint64_t DiskIndex::database_bytes(const char* suffix) const {
+  std::error_code failed;
+  const auto size =
+      fs::file_size((folder_ / "index.sqlite").string() + suffix, failed);
+  return failed ? 0 : size;
 }
 
 }  // namespace rapid

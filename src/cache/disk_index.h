@@ -71,9 +71,13 @@ class DiskIndex {
 
   uint64_t file_bytes() const { return bytes_; }
   uint64_t index_bytes() const;  // of the database, as it is on disk
+  // What the database may take without another row: touching a segment grows
+  // its log, and applying the log its file, at any time.
+  uint64_t index_bound() const;
   size_t size() const { return segments_.size(); }
 
  private:
+  uint64_t database_bytes(const char* suffix) const;
   DiskIndex(std::filesystem::path folder, Database db)
       : folder_(std::move(folder)),
         db_(std::make_unique<Database>(std::move(db))) {}

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "base/log.h"
 #include "hub/file_writer.h"
@@ -165,36 +166,31 @@ void DiskTier::disable(const Error& error) {
 }
 
 // What the segments on the way to `place` hold of its tokens.
-Result<DiskTier::UnitKeys> DiskTier::known_units(Place place) {
-  UnitKeys out;
+Result<SegmentUnits::Keys> DiskTier::known_units(Place place) {
+  SegmentUnits::Keys out;
   for (const Segment* segment : index_.path(place.segment)) {
-    auto& keys = keys_[segment->id];
-    if (!keys) {
+    const SegmentUnits::Keys* keys = units_.find(segment->id);
+    if (keys == nullptr) {
       RAPID_TRY(
           const auto file,
           SegmentFile::open(
               index_.file(segment->id),
               segment->bytes,
               segment->header_checksum));
-      auto made = std::make_shared<UnitKeys>();
-      for (const auto& [layer, unit] : file.units()) {
-        made->emplace(layer, unit.name, unit.first, unit.end);
-      }
-      keys = std::move(made);
+      keys = &units_.put(segment->id, file.units());
     }
-    for (const auto& key : *keys) {
-      if (std::get<3>(key) <= place.length) {
-        out.insert(key);
-      }
-    }
+    std::ranges::copy_if(*keys, std::back_inserter(out), [&](const auto& key) {
+      return key.end <= place.length;
+    });
   }
+  std::ranges::sort(out);
   return out;
 }
 
 // Called with the lock held. True: `bytes` more fit under the cap.
 bool DiskTier::make_room(uint64_t bytes, int64_t spared) {
   const auto fits = [&] {
-    return index_.file_bytes() + index_.index_bytes() + bytes + kIndexSlack <=
+    return index_.file_bytes() + index_.index_bound() + bytes + kIndexSlack <=
            options_.byte_cap;
   };
   while (!fits()) {
@@ -202,7 +198,7 @@ bool DiskTier::make_room(uint64_t bytes, int64_t spared) {
     if (!oldest) {
       return false;
     }
-    keys_.erase(*oldest);
+    units_.forget(*oldest);
     index_.drop(*oldest);
     ++counts_.evictions;
   }
@@ -214,7 +210,7 @@ DiskTier::Draft DiskTier::draft_of(const Job& job) {
   const std::span<const int32_t> tokens(job.tokens);
   const int length = static_cast<int>(tokens.size());
   Draft draft;
-  UnitKeys known;
+  SegmentUnits::Keys known;
   for (;;) {
     Place place = index_.deepest(tokens);
     // A place to stop at on a way that is known: it tells of one token again.
@@ -232,11 +228,10 @@ DiskTier::Draft DiskTier::draft_of(const Job& job) {
     }
     ++counts_.damaged;
     index_.drop(place.segment);
-    keys_.clear();
+    units_.clear();
   }
   for (const auto& unit : job.units) {
-    if (!known.contains(
-            {unit.layer, unit.unit.name, unit.unit.first, unit.unit.end})) {
+    if (!std::ranges::binary_search(known, units_.key_of(unit))) {
       draft.units.push_back(unit);
     }
   }
@@ -285,15 +280,13 @@ Status DiskTier::write(const Job& job) {
     return written;
   }
   counts_.written_bytes += plan.bytes;
-  auto keys = std::make_shared<UnitKeys>();
   for (const auto& [layer, unit] : draft.units) {
-    keys->emplace(layer, unit.name, unit.first, unit.end);
     counts_.unique_bytes +=
         unit.first >= segment.start || unit.first == 0 ? unit.bytes.size() : 0;
   }
   const Status added = index_.add(segment);
   if (added) {
-    keys_[segment.id] = std::move(keys);
+    units_.put(segment.id, draft.units);
   } else {
     std::filesystem::remove(target, ignored);
   }
@@ -398,7 +391,7 @@ Result<SnapshotSet> DiskTier::load(
   spdlog::warn("disk cache: {}; dropped", status.error().what);
   ++counts_.damaged;
   index_.drop(damaged);
-  keys_.clear();
+  units_.clear();
   return status.error();
 }
 
@@ -420,7 +413,7 @@ Status DiskTier::clear() {
   flush();
   std::lock_guard lock(mutex_);
   index_.clear();
-  keys_.clear();
+  units_.clear();
   return {};
 }
 

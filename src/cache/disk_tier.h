@@ -28,20 +28,18 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <thread>
-#include <tuple>
 #include <vector>
 
 #include "base/result.h"
 #include "cache/disk_index.h"
 #include "cache/segment_file.h"
+#include "cache/segment_units.h"
 #include "state/snapshot.h"
 
 namespace rapid {
@@ -109,15 +107,11 @@ class DiskTier {
     Segment segment;
     std::vector<LayerUnit> units;
   };
-  // layer, name, first, end
-  using UnitKey = std::tuple<int, std::string, int, int>;
-  using UnitKeys = std::set<UnitKey>;
-
   DiskTier(DiskTierOptions options, DiskIndex index, int lock);
   void write_queued();
   Draft draft_of(const Job& job);
   Status write(const Job& job);
-  Result<UnitKeys> known_units(Place place);
+  Result<SegmentUnits::Keys> known_units(Place place);
   bool make_room(uint64_t bytes, int64_t spared);
   Status read(
       std::span<const int32_t> tokens,
@@ -132,7 +126,7 @@ class DiskTier {
   std::mutex mutex_;
   std::condition_variable changed_;
   DiskIndex index_;
-  std::map<int64_t, std::shared_ptr<const UnitKeys>> keys_;
+  SegmentUnits units_;
   std::deque<Job> queue_;
   std::vector<Job> done_;  // for the engine thread to drop
   bool writing_ = false;

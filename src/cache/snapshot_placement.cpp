@@ -53,6 +53,7 @@ double weight_of(BorderKind kind, int back) {
     case BorderKind::end:
       return 1.0;
     case BorderKind::branch:
+    case BorderKind::turn:
       return 0.5;
     case BorderKind::front:
       return 0.5;

@@ -31,6 +31,8 @@ enum class BorderKind {
   front,    // behind the system prompt and the tools: every session has it
   branch,   // where requests have parted before (PrefixTrie's common length)
   message,  // behind a message, `back` messages before the end
+  turn,     // where the answer begins as later prompts write it: templates that
+            // drop its reasoning, and stop the prompt's end from matching
   end,      // of the prompt: retries, and the next turn of the conversation
 };
 

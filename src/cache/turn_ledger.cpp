@@ -5,25 +5,28 @@
 #include "base/log.h"
 #include "cache/database.h"
 #include "cache/turn_hash.h"
+#include "cache/write_behind.h"
 #include "hub/file_writer.h"
 
 namespace rapid {
 
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr const char* kSchema =
     "CREATE TABLE turns(id INTEGER PRIMARY KEY, turn TEXT, calls TEXT,"
     " text TEXT, place TEXT, hidden INTEGER, used INTEGER, tokens BLOB,"
-    " checksum TEXT);"
+    " head TEXT, checksum TEXT);"
     "CREATE INDEX turns_by_turn ON turns(turn, place);"
     "CREATE INDEX turns_by_use ON turns(used);"
     "CREATE TABLE calls(call TEXT, turn INTEGER);"
     "CREATE INDEX calls_by_call ON calls(call);"
     "CREATE INDEX calls_by_turn ON calls(turn)";
 
-std::string checksum_of(std::span<const std::byte> bytes) {
+std::string checksum_of(
+    std::span<const std::byte> bytes, std::string_view head) {
   Sha256 hash;
+  hash.update(std::as_bytes(std::span(head)));
   hash.update(bytes);
   return hash.hex();
 }
@@ -37,15 +40,23 @@ struct TurnLedger::Key {
 };
 
 struct TurnLedger::Store {
+  // The file; the ledger's mutex is held for all that is done with it.
+  struct File;
+  std::unique_ptr<File> file;  // null: there is none
+  WriteBehind writes;          // ends before the file does
+};
+
+struct TurnLedger::Store::File {
   Database db;
   uint64_t bytes = 0;
   int64_t clock = 0;
 
-  static Result<std::unique_ptr<Store>> open(
-      const std::filesystem::path& path) {
-    RAPID_CHECK(make_folder(path.parent_path()));
+  static Result<std::unique_ptr<File>> open(const std::filesystem::path& path) {
+    if (path != ":memory:") {
+      RAPID_CHECK(make_folder(path.parent_path()));
+    }
     RAPID_TRY(auto db, Database::open(path, kSchema, kVersion));
-    auto store = std::make_unique<Store>(Store{std::move(db)});
+    auto store = std::make_unique<File>(File{std::move(db)});
     Statement ask(
         store->db,
         "SELECT ifnull(sum(length(tokens)), 0), ifnull(max(used), 0)"
@@ -68,26 +79,30 @@ struct TurnLedger::Store {
   }
 
   // The turn of this id; nothing when its bytes are not what was written.
-  Result<std::optional<std::vector<int32_t>>> read(int64_t id) {
-    Statement ask(db, "SELECT tokens, checksum FROM turns WHERE id=?");
+  Result<std::optional<LedgerMatch>> read(int64_t id) {
+    Statement ask(
+        db, "SELECT tokens, checksum, head, hidden FROM turns WHERE id=?");
     RAPID_TRY(const bool row, ask.bind(id).step());
     if (!row) {
-      return std::optional<std::vector<int32_t>>();
+      return std::optional<LedgerMatch>();
     }
+    LedgerMatch out{.head = ask.text(2), .hidden = ask.integer(3) != 0};
     const auto blob = ask.blob(0);
-    if (checksum_of(blob) != ask.text(1) || blob.size() % 4 != 0) {
+    if (checksum_of(blob, out.head) != ask.text(1) || blob.size() % 4 != 0) {
       ask.reset();
       spdlog::warn("turn ledger: turn {} is damaged and dropped", id);
       RAPID_CHECK(drop(id));
-      return std::optional<std::vector<int32_t>>();
+      return std::optional<LedgerMatch>();
     }
-    std::vector<int32_t> tokens(blob.size() / sizeof(int32_t));
-    std::memcpy(tokens.data(), blob.data(), blob.size());
+    out.tokens.resize(blob.size() / sizeof(int32_t));
+    if (!blob.empty()) {
+      std::memcpy(out.tokens.data(), blob.data(), blob.size());
+    }
     ask.reset();
     // On a full disk turns are still found.
     Statement use(db, "UPDATE turns SET used=? WHERE id=?");
     (void)use.bind(++clock).bind(id).run();
-    return std::optional(std::move(tokens));
+    return std::optional(std::move(out));
   }
 
   // The newest row's id, 0 for none.
@@ -108,6 +123,7 @@ struct TurnLedger::Store {
         db,
         "SELECT t.id FROM calls c JOIN turns t ON t.id=c.turn"
         " WHERE c.call=? AND t.calls=? AND (t.text=? OR ?)"
+        " AND length(t.tokens) > 0"
         " ORDER BY t.used DESC");
     for (const auto& call : turn.calls) {
       if (call.id.empty()) {
@@ -128,7 +144,7 @@ struct TurnLedger::Store {
     Statement ask(
         db,
         "SELECT id FROM turns WHERE turn=? AND hidden=0"
-        " ORDER BY used DESC");
+        " AND length(tokens) > 0 ORDER BY used DESC");
     return newest(ask.bind(key.turn));
   }
 
@@ -144,9 +160,10 @@ struct TurnLedger::Store {
       if (id == 0) {
         continue;
       }
-      RAPID_TRY(auto tokens, read(id));
-      if (tokens) {
-        return std::optional(LedgerMatch{std::move(*tokens), by});
+      RAPID_TRY(auto match, read(id));
+      if (match) {
+        match->by = by;
+        return match;
       }
     }
     return std::optional<LedgerMatch>();
@@ -157,18 +174,23 @@ struct TurnLedger::Store {
       const std::string& place,
       const LedgerTurn& turn,
       std::span<const std::byte> tokens,
-      bool hidden) {
+      bool hidden,
+      std::string_view head) {
     RAPID_TRY(const int64_t old, by_place(key, place));
+    if (old != 0 && tokens.empty()) {
+      return {};  // what was known of it stays
+    }
     if (old != 0) {
       RAPID_CHECK(drop(old));
     }
     Statement put(
         db,
         "INSERT INTO turns(turn, calls, text, place, hidden, used, tokens,"
-        " checksum) VALUES(?,?,?,?,?,?,?,?) RETURNING id");
+        " head, checksum) VALUES(?,?,?,?,?,?,?,?,?) RETURNING id");
     put.bind(key.turn).bind(key.calls).bind(key.text).bind(place);
     put.bind(int64_t{hidden ? 1 : 0}).bind(++clock).bind(tokens);
-    RAPID_TRY(const bool row, put.bind(checksum_of(tokens)).step());
+    put.bind(head).bind(checksum_of(tokens, head));
+    RAPID_TRY(const bool row, put.step());
     const int64_t id = row ? put.integer(0) : 0;
     put.reset();
     bytes += tokens.size();
@@ -195,31 +217,36 @@ struct TurnLedger::Store {
   }
 };
 
-TurnLedger::TurnLedger(Options options) : options_(std::move(options)) {
-  auto store = Store::open(options_.path);
-  if (store) {
-    store_ = std::move(*store);
+TurnLedger::TurnLedger(Options options)
+    : options_(std::move(options)), store_(std::make_unique<Store>()) {
+  auto file = Store::File::open(options_.path);
+  if (file) {
+    store_->file = std::move(*file);
   } else {
-    failed(store.error());
+    failed(file.error());
   }
 }
 
-TurnLedger::~TurnLedger() = default;
+// What waits is written while all of this is still there.
+TurnLedger::~TurnLedger() {
+  store_->writes.wait();
+}
 
 // A file that went bad under us is set aside when it is opened again; one that
 // cannot be written, on a full disk, is still read.
 void TurnLedger::failed(const Error& error) {
-  if (store_ && error.code != ErrorCode::corrupt) {
-    (void)store_->db.run("ROLLBACK");
+  auto& file = store_->file;
+  if (file && error.code != ErrorCode::corrupt) {
+    (void)file->db.run("ROLLBACK");
     writable_ = false;
     spdlog::warn("turn ledger: {}; no more turns are recorded", error.what);
     return;
   }
-  const bool damaged = store_ != nullptr;
-  store_.reset();
+  const bool damaged = file != nullptr;
+  file.reset();
   if (damaged) {
-    if (auto store = Store::open(options_.path)) {
-      store_ = std::move(*store);
+    if (auto again = Store::File::open(options_.path)) {
+      file = std::move(*again);
       return;
     }
   }
@@ -227,10 +254,13 @@ void TurnLedger::failed(const Error& error) {
       "turn ledger off: {}; returning turns are tokenised anew", error.what);
 }
 
-TurnLedger::Key TurnLedger::key_of(const LedgerTurn& turn) const {
+TurnLedger::Key TurnLedger::key_of(
+    const TurnChain& chain, const LedgerTurn& turn) const {
   const std::string calls = canonical_calls(turn);
   const std::string text = canonical_text(turn);
-  const std::string& scope = options_.scope;
+  const std::string scope = chain.group().empty()
+                                ? options_.scope
+                                : options_.scope + '\0' + chain.group();
   return {
       hash_of({scope, "turn", text, calls}),
       hash_of({scope, "calls", calls}),
@@ -241,31 +271,44 @@ void TurnLedger::record(
     const TurnChain& chain,
     const LedgerTurn& turn,
     std::span<const int32_t> tokens,
-    bool hidden) {
-  std::lock_guard lock(mutex_);
-  const auto bytes = std::as_bytes(tokens);
-  if (!store_ || !writable_ || tokens.empty() ||
-      bytes.size() > options_.max_bytes) {
+    bool hidden,
+    std::string_view head) {
+  if (tokens.size_bytes() > options_.max_bytes) {
     return;
   }
-  Status status = store_->db.run("BEGIN IMMEDIATE");
-  if (status) {
-    status = store_->write(key_of(turn), chain.hash(), turn, bytes, hidden);
-    status = status ? store_->trim(options_.max_bytes) : status;
-    status = status ? store_->db.run("COMMIT") : status;
-  }
-  if (!status) {
-    failed(status.error());
-  }
+  store_->writes.push([this,
+                       chain,
+                       turn,
+                       tokens = std::vector(tokens.begin(), tokens.end()),
+                       hidden,
+                       head = std::string(head)] {
+    std::lock_guard lock(mutex_);
+    Store::File* file = store_->file.get();
+    if (file == nullptr || !writable_) {
+      return;
+    }
+    Status status = file->db.run("BEGIN IMMEDIATE");
+    if (status) {
+      const auto bytes = std::as_bytes(std::span(tokens));
+      status = file->write(
+          key_of(chain, turn), chain.hash(), turn, bytes, hidden, head);
+      status = status ? file->trim(options_.max_bytes) : status;
+      status = status ? file->db.run("COMMIT") : status;
+    }
+    if (!status) {
+      failed(status.error());
+    }
+  });
 }
 
 std::optional<LedgerMatch> TurnLedger::find(
     const TurnChain& chain, const LedgerTurn& turn) {
+  store_->writes.wait();
   std::lock_guard lock(mutex_);
-  if (!store_) {
+  if (!store_->file) {
     return std::nullopt;
   }
-  auto found = store_->find(key_of(turn), chain.hash(), turn);
+  auto found = store_->file->find(key_of(chain, turn), chain.hash(), turn);
   if (!found) {
     failed(found.error());
     return std::nullopt;
@@ -274,26 +317,31 @@ std::optional<LedgerMatch> TurnLedger::find(
 }
 
 void TurnLedger::clear() {
+  store_->writes.wait();
   std::lock_guard lock(mutex_);
-  if (!store_) {
+  Store::File* file = store_->file.get();
+  if (file == nullptr) {
     return;
   }
   const Status status =
-      store_->db.run("DELETE FROM calls; DELETE FROM turns; VACUUM");
-  store_->bytes = 0;
+      file->db.run("DELETE FROM calls; DELETE FROM turns; VACUUM");
+  file->bytes = 0;
   if (!status) {
     failed(status.error());
   }
 }
 
 LedgerStats TurnLedger::stats() {
+  store_->writes.wait();
   std::lock_guard lock(mutex_);
-  LedgerStats out{.disabled = !store_ || !writable_};
-  if (store_) {
-    Statement ask(store_->db, "SELECT count(*) FROM turns");
+  Store::File* file = store_->file.get();
+  LedgerStats out{.disabled = file == nullptr || !writable_};
+  if (file != nullptr) {
+    Statement ask(
+        file->db, "SELECT count(*) FROM turns WHERE length(tokens) > 0");
     const auto row = ask.step();
     out.turns = row && *row ? static_cast<uint64_t>(ask.integer(0)) : 0;
-    out.bytes = store_->bytes;
+    out.bytes = file->bytes;
   }
   return out;
 }

@@ -16,6 +16,9 @@
 //    text is the same or did not come back;
 // 3. same canonical form anywhere, only for turns without a hidden part:
 //    nobody's reasoning gets into another conversation.
+// A turn may be recorded without tokens: at its place it stays as the template
+// writes it, also when the same is said elsewhere later. A prompt must not
+// change behind the back of what was evaluated.
 //
 // What is stored is a cache: bounded by max_bytes (least recently used turns
 // go first), and lost without harm. A damaged file is renamed aside (see
@@ -39,6 +42,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -62,15 +66,22 @@ struct LedgerTurn {
 // does not).
 class TurnChain {
  public:
+  TurnChain() = default;
+  // Turns of another group are not found.
+  explicit TurnChain(std::string group) : group_(std::move(group)) {}
   void add(std::string_view role, const LedgerTurn& message);
   const std::string& hash() const { return hash_; }
+  const std::string& group() const { return group_; }
 
  private:
+  std::string group_;
   std::string hash_;
 };
 
 struct LedgerMatch {
   std::vector<int32_t> tokens;
+  std::string head;
+  bool hidden = false;
   enum class By { place, call_id, content } by = By::place;
 };
 
@@ -83,7 +94,7 @@ struct LedgerStats {
 class TurnLedger {
  public:
   struct Options {
-    std::filesystem::path path;
+    std::filesystem::path path;  // ":memory:" ends with the process
     // Model, tokenizer and template: turns of another scope are not found.
     std::string scope;
     uint64_t max_bytes = 256u << 20;
@@ -95,13 +106,16 @@ class TurnLedger {
   TurnLedger(const TurnLedger&) = delete;
   TurnLedger& operator=(const TurnLedger&) = delete;
 
-  // `tokens`: from the first one generated to the one that ended the turn.
+  // `tokens`: those generated, without the one that ended the turn. None: it
+  // stays as the template writes it (if nothing was recorded there before).
   // `hidden`: they hold more than text and calls, such as reasoning.
+  // `head`: the prompt's end that they follow, as text; the caller's.
   void record(
       const TurnChain& chain,
       const LedgerTurn& turn,
       std::span<const int32_t> tokens,
-      bool hidden);
+      bool hidden,
+      std::string_view head = "");
 
   std::optional<LedgerMatch> find(
       const TurnChain& chain, const LedgerTurn& turn);
@@ -114,7 +128,7 @@ class TurnLedger {
   struct Key;
 
   void failed(const Error& error);
-  Key key_of(const LedgerTurn& turn) const;
+  Key key_of(const TurnChain& chain, const LedgerTurn& turn) const;
 
   Options options_;
   std::mutex mutex_;

@@ -2,14 +2,16 @@
 // engine. Law 1: every generated token ends in exactly one of content,
 // reasoning, a tool call or a rejected event.
 //
-// Order: Started, then any number of Progress / Prompt / Delta / ToolCall /
-// Rejected, one Finished per choice, then Done. Failed replaces the rest.
-// All text is valid UTF-8 and whole characters.
+// Order: Progress with waiting_for, Started, then any number of Progress /
+// Prompt / Delta / ToolCall / ToolRun / Rejected, one Finished per choice, then
+// Done.
+// Failed replaces the rest. All text is valid UTF-8 and whole characters.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -45,13 +47,19 @@ struct Progress {
   int done = 0;
   int total = 0;
   int cached = 0;
+  // Not "": the request waits for its model, for this reason. Only before
+  // Started; a writer hears of it by EventWriter::waiting().
+  std::string waiting_for = {};
 };
 
-// echo: the prompt itself, once per choice, before its first delta.
+// echo: the prompt itself, once per choice, before its first delta. Also what
+// it was made to, when that was asked for.
 struct Prompt {
   int choice = 0;
   std::string text;
   std::vector<TokenLogprob> logprobs;  // empty unless asked for
+  std::vector<float> embedding;        // the same
+  int tokens = 0;                      // of the prompt, with an embedding
 };
 
 struct Delta {
@@ -66,6 +74,16 @@ struct ToolCallEvent {
   int choice = 0;
   int index = 0;  // 0, 1, ... within the choice
   ToolCall call;  // whole
+};
+
+// A call that is run here and not by the client (api/tool_backend.h): when it
+// begins, and once more with its result.
+struct ToolRun {
+  ToolCall call;
+  std::string server;  // whose tool it is
+  std::string tool;    // what it is called there
+  std::optional<std::string> result;
+  bool is_error = false;
 };
 
 struct Rejected {
@@ -92,18 +110,63 @@ struct Finished {
   enum class Reason { stop, length, tool_calls };
   int choice = 0;
   Reason reason = Reason::stop;
+  std::string stop;   // the request's stop string that ended it; "" = none
   int redecoded = 0;  // malformed calls that were decoded again
   std::optional<TokenLoop> token_loop;
   std::optional<CallLoop> call_loop;
 };
+
+// Why the cache did not hold more of a prompt, against the nearest earlier
+// one (engine/prompt_log.h).
+struct CacheReport {
+  enum class Kind {
+    new_conversation,
+    appended,  // all that was known hit; the rest is new
+    tools_changed,
+    system_changed,
+    template_changed,  // its variables, or what it makes of old messages
+    history_edited,
+    turn_retokenised,  // an assistant's turn that the ledger does not know
+    evicted,           // the cache held less than the prompts share
+    off,               // the request does not use it
+  };
+  std::string id;       // of the request
+  std::string earlier;  // the other one's; "" = none
+  Kind kind = Kind::new_conversation;
+  int message = -1;  // the first that differs, its role, and
+  std::string role;
+  std::string field;  // content tool_calls role tools template
+  int64_t byte = -1;  // where in it; calls in canonical form, tools as JSON
+  int prompt_tokens = 0;
+  int cached_tokens = 0;
+  int common_tokens = 0;  // with the earlier one
+  int cost_tokens = 0;    // evaluated again for that reason
+};
+
+constexpr std::string_view kind_name(CacheReport::Kind kind) {
+  constexpr std::string_view kNames[] = {
+      "new_conversation",
+      "appended",
+      "tools_changed",
+      "system_changed",
+      "template_changed",
+      "history_edited",
+      "turn_retokenised",
+      "evicted",
+      "off"};
+  return kNames[static_cast<int>(kind)];
+}
 
 struct Usage {
   int prompt_tokens = 0;      // of all prompts
   int completion_tokens = 0;  // of all choices
   int cached_tokens = 0;
   int reasoning_tokens = 0;
+  int drafted_tokens = 0;   // guesses of how answers go on (speculation)
+  int accepted_tokens = 0;  // of them
   double prefill_seconds = 0;
   double decode_seconds = 0;
+  std::optional<CacheReport> cache;  // of a single prompt
 };
 
 struct Done {
@@ -120,6 +183,7 @@ using Event = std::variant<
     Prompt,
     Delta,
     ToolCallEvent,
+    ToolRun,
     Rejected,
     Finished,
     Done,

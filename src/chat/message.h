@@ -22,6 +22,7 @@ struct Message {
   std::vector<ToolCall> tool_calls;  // assistant only
   std::string tool_call_id;          // tool only
   std::string name;                  // optional name of a tool or speaker
+  int origin = -1;  // its index in the request, while a prompt is built
 };
 
 struct Tool {
@@ -29,6 +30,9 @@ struct Tool {
   std::string description;
   Json parameters;   // JSON schema
   Json declaration;  // the whole object as the client sent it, for templates
+  // May be called, but the prompt does not list it: the client shows it to the
+  // model when it is asked for.
+  bool deferred = false;
 };
 
 struct ToolChoice {

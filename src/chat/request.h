@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "chat/message.h"
+#include "sampling/pooling.h"
 #include "text/grammar.h"
 
 namespace rapid::chat {
@@ -41,9 +42,18 @@ struct Request {
   Sampling sampling;
   int choices = 1;                // n
   std::optional<int> max_tokens;  // absent = the rest of the context
+  // max_tokens is no more than a bound: where memory ends sooner, so does the
+  // answer. Else such a request is refused.
+  bool may_shorten = false;
   std::vector<std::string> stop;
+  // How earlier turns stand in the prompt: "keep" as they were generated,
+  // "template" as the template has it; "" as the server was started.
+  std::string history;
+  std::string id;           // for logs and /v1/cache/explain
   bool use_cache = true;    // false: neither read nor written
   bool ignore_end = false;  // benches: never stop at an end token
+  std::string lane;         // the agent or session it is for; "" = unknown
+  std::string adapter;      // one of the model's; "" = the model as it is
 
   // What the answer (behind the reasoning) must be; none = free.
   std::optional<GrammarSource> constraint;
@@ -53,9 +63,16 @@ struct Request {
   std::string reasoning_effort;
   std::optional<int> reasoning_max_tokens;
 
+  // A text that the answer is likely to repeat; it changes the speed alone.
+  std::string prediction;
+
   // Logprobs of generated tokens with this many alternatives (0..20).
   std::optional<int> logprobs;
   bool echo = false;  // completions: give the prompt back
+
+  // Each prompt becomes a vector instead of an answer; with max_tokens 0.
+  std::optional<Pooling> embedding;
+  bool may_cut = false;  // such a prompt is cut to the context, not refused
 };
 
 }  // namespace rapid::chat

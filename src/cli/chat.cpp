@@ -10,6 +10,7 @@
 #include "base/home.h"
 #include "base/queue.h"
 #include "cli/chat_session.h"
+#include "cli/chat_tools.h"
 #include "cli/command.h"
 #include "cli/interrupts.h"
 #include "cli/line_reader.h"
@@ -29,6 +30,8 @@ struct ChatOptions {
   std::string format;
   FrontOptions front;
   int max_tokens = 0;  // 0 = the rest of the context
+  bool use_mcp = false;
+  std::string mcp_config;  // "" = the usual place
   bool verbose = false;
 };
 
@@ -89,6 +92,7 @@ class AnswerPrinter {
   void handle(const chat::Started&) {}
   void handle(const chat::Progress&) {}
   void handle(const chat::Prompt&) {}
+  void handle(const chat::ToolRun&) {}
 
   void style(bool dim) {
     if (terminal_ && dim != dim_) {
@@ -113,18 +117,26 @@ class AnswerPrinter {
 
 class Conversation {
  public:
-  Conversation(const ChatOptions& options, Front& front)
-      : options_(options), front_(front) {}
+  Conversation(
+      const ChatOptions& options, Front& front, std::vector<chat::Tool> tools)
+      : options_(options), front_(front), tools_(std::move(tools)) {}
 
   // The interrupt thread calls this.
   void wake() { events_.push(std::nullopt); }
 
   Result<ChatAnswer> ask(
       const std::vector<chat::Message>& messages,
+      bool offer_tools,
       const Interrupts& interrupts,
       bool terminal) {
     chat::Request request;
     request.messages = messages;
+    if (offer_tools) {
+      request.tools = tools_;
+    }
+    if (!options_.engine.adapters.empty()) {
+      request.adapter = options_.engine.adapters.back().name;
+    }
     request.sampling = options_.sampling.sampling();
     if (options_.max_tokens > 0) {
       request.max_tokens = options_.max_tokens;
@@ -159,6 +171,7 @@ class Conversation {
  private:
   const ChatOptions& options_;
   Front& front_;
+  std::vector<chat::Tool> tools_;
   Queue<std::optional<chat::Event>> events_;  // none = Ctrl-C
 };
 
@@ -175,16 +188,40 @@ void greet(const ModelPlace& place, const EngineInfo& info) {
 
 // Reads and answers until the end; false when the last question failed or a
 // signal ended a piped chat.
-bool talk(const ChatOptions& options, const ModelPlace& place, Front& front) {
-  Conversation conversation(options, front);
+bool talk(
+    const ChatOptions& options,
+    const ModelPlace& place,
+    Front& front,
+    const McpToolBox& box) {
+  Conversation conversation(options, front, box.tools());
   // SIGTERM keeps its meaning: nothing here needs more than to end.
   Interrupts interrupts(
       Interrupts::Watch::interrupt, [&] { conversation.wake(); });
   const auto reader = make_line_reader("> ", home_dir() / "chat_history");
   const bool terminal = reader->interactive();
+  TerminalConsent consent(terminal);
+  const ToolRounds tools = {
+      .box = box,
+      .allowed =
+          [&](const chat::ToolCall& call) {
+            return box.always_allowed(call.name) || consent(call);
+          },
+      .ended =
+          [](const chat::ToolCall& call, const McpResult& result) {
+            fmt::print(
+                stderr,
+                "[{}: {} bytes{}]\n",
+                call.name,
+                result.text.size(),
+                result.is_error ? ", failed" : "");
+          },
+      .keep_going = [&] { return interrupts.count() == 0; }};
+  const auto ask = [&](const auto& messages, bool offer_tools) {
+    return conversation.ask(messages, offer_tools, interrupts, terminal);
+  };
   ChatSession session(
       [&](const auto& messages) {
-        return conversation.ask(messages, interrupts, terminal);
+        return ask_with_tools(ask, messages, tools);
       },
       stdout,
       stderr,
@@ -221,13 +258,35 @@ bool talk(const ChatOptions& options, const ModelPlace& place, Front& front) {
   }
 }
 
+// The tools of the servers in mcp.json, if they were asked for.
+Result<McpToolBox> open_tools(const ChatOptions& options) {
+  if (!options.use_mcp) {
+    return McpToolBox({});
+  }
+  RAPID_TRY(
+      const McpConfig config,
+      read_mcp_config(mcp_config_path(options.mcp_config)));
+  Interrupts interrupts;
+  McpToolBox box = McpToolBox::open(
+      config, home_dir() / "logs", [&] { return interrupts.count() == 0; });
+  for (const Error& error : box.trouble()) {
+    report(error);
+  }
+  fmt::print(stderr, "{} tools of MCP servers\n", box.tools().size());
+  return box;
+}
+
 Result<bool> start_chat(const ChatOptions& options) {
   ModelPlace place;
+  ModelPlace draft;
   {
     Interrupts interrupts;
-    RAPID_TRY(place, fetch_model(options.model.model, {.cancelled = [&] {
-                                   return interrupts.count() > 0;
-                                 }}));
+    const FetchOptions fetch = {
+        .cancelled = [&] { return interrupts.count() > 0; }};
+    RAPID_TRY(place, fetch_model(options.model.model, fetch));
+    if (!options.engine.draft.empty()) {
+      RAPID_TRY(draft, fetch_model(options.engine.draft, fetch));
+    }
   }
   RAPID_TRY(const auto text, open_text(place, options.format));
   if (!text->chat_template) {
@@ -236,10 +295,12 @@ Result<bool> start_chat(const ChatOptions& options) {
         fmt::format("{} has no chat template", place.name),
         "use a model that was trained to chat, or /v1/completions of `serve`"};
   }
-  RAPID_TRY(
-      auto engine, make_engine(options.engine.engine_options(place.path)));
+  RAPID_TRY(const McpToolBox box, open_tools(options));
+  EngineOptions wanted = options.engine.engine_options(place.path);
+  wanted.draft_path = draft.path;
+  RAPID_TRY(auto engine, make_engine(wanted));
   Front front(std::move(engine), text, options.front);
-  return talk(options, place, front);
+  return talk(options, place, front, box);
 }
 
 int chat_command(const ChatOptions& options) {
@@ -264,6 +325,16 @@ std::function<int()> configure(CLI::App& app) {
       ->option_text("NAME");
   add_front_flags(app, options->front);
   options->engine.add(app);
+  options->engine.add_speculation(app);
+  options->engine.add_adapters(app, "A LoRA; the last one named answers");
+  app.add_option(
+         "--mcp",
+         options->mcp_config,
+         "Offer the tools of the MCP servers in FILE (~/.rapid-mlx/mcp.json); "
+         "each call is asked for")
+      ->option_text("[FILE]")
+      ->expected(0, 1)
+      ->each([options](const std::string&) { options->use_mcp = true; });
   app.add_flag("--verbose", options->verbose, "Speed after each answer");
   return [options] { return chat_command(*options); };
 }

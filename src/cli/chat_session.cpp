@@ -155,6 +155,7 @@ void ChatSession::say(std::string text) {
     report(answer.error());
     return;
   }
+  messages_.insert(messages_.end(), answer->turns.begin(), answer->turns.end());
   messages_.push_back(
       {.role = "assistant",
        .content = answer->text,

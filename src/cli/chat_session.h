@@ -33,6 +33,8 @@ struct ChatAnswer {
   std::string text;
   std::string reasoning;
   std::vector<chat::ToolCall> tool_calls;
+  // What came before it: calls that were run, and their results.
+  std::vector<chat::Message> turns;
   bool interrupted = false;
   bool cut = false;  // by the token limit
   int repeats = 0;   // of what the answer loops over; 0 = no loop

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cli/default_model.h"
+#include "cli/settings.h"
 
 namespace rapid {
 
@@ -74,6 +75,14 @@ int unknown_command(const CommandTable& table, const std::string& name) {
 int run_command(const Command& command, std::vector<std::string> arguments) {
   CLI::App app(command.summary, fmt::format("{} {}", kProgram, command.name));
   const auto action = command.configure(app);
+  if (!command.hidden && command.name != "config") {  // which can mend them
+    const auto settings = read_settings();
+    if (!settings) {
+      return report(settings.error());
+    }
+    arguments =
+        with_settings(*settings, command.name, app, std::move(arguments));
+  }
   try {
     std::reverse(arguments.begin(), arguments.end());  // CLI11 pops the back
     app.parse(std::move(arguments));
@@ -126,7 +135,8 @@ std::string CommandTable::closest(std::string_view typed) const {
   size_t best_distance = 3;  // further than two edits is another word
   for (const auto& command : sorted()) {
     const size_t distance = edit_distance(typed, command.name);
-    if (distance < best_distance && distance < command.name.size()) {
+    if (distance < best_distance && distance < command.name.size() &&
+        !command.hidden) {
       best = command.name;
       best_distance = distance;
     }
@@ -151,17 +161,24 @@ std::string overview(const CommandTable& table) {
       kProgram,
       RAPID_MLX_VERSION);
   std::string group;
+  size_t width = 0;
   for (const auto& command : table.sorted()) {
+    width = std::max(width, command.hidden ? 0 : command.name.size() + 2);
+  }
+  for (const auto& command : table.sorted()) {
+    if (command.hidden) {
+      continue;
+    }
     if (command.group != group) {
       group = command.group;
       out += fmt::format("\n{}\n", group);
     }
-    out += fmt::format("  {:<9}{}\n", command.name, command.summary);
+    out += fmt::format("  {:<{}}{}\n", command.name, width, command.summary);
   }
   // Generic on purpose: reading the catalogue would be a tenth of the time.
   out +=
       "\nQuick start\n"
-      "  rapid-mlx serve                 fetch a small model, serve it on "
+      "  rapid-mlx serve                 a model that suits this machine, on "
       "8000\n"
       "  rapid-mlx chat                  talk to it here; Ctrl-D leaves\n"
       "  rapid-mlx models                the models known by a short name\n"

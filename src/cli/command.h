@@ -31,6 +31,7 @@ struct Command {
                          // default model
   int order = 100;       // place in the overview
   std::string group = "Other";  // heading in the overview
+  bool hidden = false;          // not in the overview, nor a correction
   bool log_info = false;        // log from level info on, not only warnings
   // Adds options to `app` and returns what runs when it was chosen.
   std::function<std::function<int()>(CLI::App& app)> configure;

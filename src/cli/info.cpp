@@ -231,7 +231,7 @@ void print_text(const Info& info) {
   }
   line(
       "sampling",
-      defaults.empty() ? "the files name no defaults"
+      defaults.empty() ? "neither files nor catalogue name defaults"
                        : fmt::format("{}", fmt::join(defaults, ", ")));
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "engine/front.h"
@@ -30,6 +31,11 @@ struct FetchOptions {
 Result<ModelPlace> fetch_model(
     const std::string& model, const FetchOptions& options);
 
+// unsupported: the catalogue says that it has an architecture which this build
+// does not run, so that nothing need be fetched to find out.
+Status check_runs(std::string_view model);
+
+// Its sampling defaults are those of its files, then the catalogue's.
 Result<std::shared_ptr<const TextModel>> open_text(
     const ModelPlace& place, const std::string& format);
 

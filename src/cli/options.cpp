@@ -26,13 +26,28 @@ std::string check_seed(const std::string& text) {
   return digits ? "" : "expected a whole number from 0 on, got " + text;
 }
 
+// NAME=FOLDER
+std::string check_adapter(const std::string& text) {
+  const size_t at = text.find('=');
+  const auto plain = [](unsigned char c) {
+    return std::isalnum(c) || c == '-' || c == '_' || c == '.';
+  };
+  if (at == std::string::npos || at == 0 || at + 1 == text.size() ||
+      !std::all_of(text.begin(), text.begin() + at, plain)) {
+    return "expected NAME=FOLDER, a name of letters, digits, - _ and .; got " +
+           text;
+  }
+  return "";
+}
+
 }  // namespace
 
 void ModelOption::add(CLI::App& app, Need need) {
   auto* option = app.add_option(
       "MODEL",
       model,
-      "A short name (see `rapid-mlx models`), org/name[@revision], a folder, "
+      "A short name (see `rapid-mlx models`), org/name[@revision][/folder], a "
+      "folder, "
       "or a .gguf file");
   option->option_text(" ");
   if (need == Need::required) {
@@ -72,7 +87,15 @@ void EngineFlags::add(CLI::App& app, const char* threads_flag) {
   app.add_option("--ctx", context, "Context in tokens; 0 = the model's own")
       ->option_text("N (0)")
       ->check(CLI::Range(0, 1 << 24).description(""));
-  app.add_flag("--exact", exact, "float32 activations and KV");
+  auto* floats = app.add_flag("--exact", exact, "float32 activations and KV");
+  app.add_option(
+         "--kv-bits",
+         kv_bits,
+         "Keys and values: 16 (float16), or 8 or 4 for more context in less "
+         "memory; not with --exact")
+      ->option_text("N (16)")
+      ->check(CLI::IsMember({16, 8, 4}).description(""))
+      ->excludes(floats);
 }
 
 EngineOptions EngineFlags::engine_options(const std::string& path) const {
@@ -82,7 +105,49 @@ EngineOptions EngineFlags::engine_options(const std::string& path) const {
       .threads = threads,
       .context = context,
       .exact = exact,
+      .kv_bits = kv_bits,
+      .adapters = adapters,
+      .speculation = speculation,
   };
+}
+
+void EngineFlags::add_speculation(CLI::App& app) {
+  static const std::map<std::string, Speculation> kNames = {
+      {"auto", Speculation::automatic},
+      {"off", Speculation::off},
+      {"ngram", Speculation::ngram}};
+  speculation = Speculation::automatic;
+  app.add_option_function<std::string>(
+         "--speculate",
+         [this](const std::string& name) { speculation = kNames.at(name); },
+         "Several tokens a step where text repeats, the answer is the same: "
+         "auto (on the CPU), ngram or off")
+      ->option_text("NAME (auto)")
+      ->check(CLI::IsMember(kNames).description(""));
+  app.add_option(
+         "--draft",
+         draft,
+         "A smaller model with the same vocabulary that guesses, too")
+      ->option_text("MODEL");
+}
+
+void EngineFlags::add_adapters(CLI::App& app, const char* what) {
+  const auto take = [this](const std::vector<std::string>& given) {
+    for (const std::string& each : given) {
+      const size_t at = each.find('=');
+      const std::string name = each.substr(0, at);
+      for (const AdapterSource& other : adapters) {
+        if (other.name == name) {
+          throw CLI::ValidationError("--adapter", name + " is there twice");
+        }
+      }
+      adapters.push_back({name, each.substr(at + 1)});
+    }
+  };
+  app.add_option_function<std::vector<std::string>>("--adapter", take, what)
+      ->option_text("NAME=FOLDER")
+      ->allow_extra_args(false)
+      ->check(CLI::Validator(check_adapter, ""));
 }
 
 void SamplingFlags::add(CLI::App& app) {
@@ -130,6 +195,14 @@ void add_front_flags(CLI::App& app, FrontOptions& front) {
          "Answers that repeat themselves: off, report or break")
       ->option_text("NAME (report)")
       ->check(CLI::IsMember(kNames).description(""));
+  app.add_option_function<std::string>(
+         "--history",
+         [&front](const std::string& name) {
+           front.template_history = name == "template";
+         },
+         "Earlier turns: keep as generated, or as the template has them")
+      ->option_text("keep|template (keep)")
+      ->check(CLI::IsMember({"keep", "template"}).description(""));
   app.add_flag(
       "--no-redecode{false}",
       front.redecode,

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "chat/request.h"
 #include "engine/engine.h"
@@ -32,8 +33,17 @@ struct EngineFlags {
   int threads = 0;  // 0 = all cores
   int context = 0;  // 0 = the model's
   bool exact = false;
+  int kv_bits = EngineOptions().kv_bits;
+
+  std::vector<AdapterSource> adapters;
+  Speculation speculation = Speculation::off;
+  std::string draft;  // a MODEL; who makes the engine fetches it
 
   void add(CLI::App& app, const char* threads_flag = "--threads");
+  // --adapter NAME=FOLDER, any number of them
+  void add_adapters(CLI::App& app, const char* what);
+  // --speculate auto|off|ngram, which is auto then; --draft MODEL
+  void add_speculation(CLI::App& app);
   EngineOptions engine_options(const std::string& model_path) const;
 };
 

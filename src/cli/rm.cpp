@@ -1,14 +1,12 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cstdio>
-#include <iostream>
 #include <memory>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
 #include "cli/command.h"
+#include "cli/confirm.h"
 #include "cli/options.h"
 #include "cli/table.h"
 #include "hub/store.h"
@@ -22,29 +20,15 @@ struct RemoveOptions {
   bool yes = false;
 };
 
-bool confirmed(const std::string& path) {
-  fmt::print(stderr, "Remove {}? [y/N] ", path);
-  std::string answer;
-  std::getline(std::cin, answer);
-  return answer == "y" || answer == "Y" || answer == "yes";
-}
-
 int remove_model(const RemoveOptions& options) {
   const Store store = Store::open_default();
   const auto path = store.locate(options.model.model);
   if (!path) {
     return report(path.error());
   }
-  if (!options.yes) {
-    if (::isatty(STDIN_FILENO) != 1) {
-      return report_usage(
-          {.what = "rm asks before it removes, and there is no terminal",
-           .hint = "say -y to remove without asking"});
-    }
-    if (!confirmed(path->string())) {
-      fmt::print(stderr, "Nothing was removed.\n");
-      return kExitFailed;
-    }
+  if (const auto refused =
+          confirm(fmt::format("Remove {}?", path->string()), options.yes)) {
+    return *refused;
   }
   const auto freed = store.remove(options.model.model);
   if (!freed) {

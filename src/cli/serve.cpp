@@ -1,26 +1,29 @@
 #include <fmt/format.h>
 
-#include <atomic>
-#include <condition_variable>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <thread>
+#include <set>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
-#include "api/front_backend.h"
+#include "api/recipe.h"
+#include "api/response_store.h"
 #include "base/clock.h"
-#include "base/home.h"
 #include "cli/command.h"
+#include "cli/hosted_tools_flags.h"
 #include "cli/interrupts.h"
-#include "cli/model_loading.h"
 #include "cli/options.h"
+#include "cli/serve_models.h"
+#include "cli/server_flags.h"
+#include "cli/suggestion.h"
 #include "cli/table.h"
-#include "engine/front.h"
+#include "hub/catalogue.h"
+#include "pool/model_pool.h"
 #include "server/server.h"
 
 namespace rapid {
@@ -28,125 +31,137 @@ namespace rapid {
 namespace {
 
 struct ServeOptions {
-  ModelOption model;
-  EngineFlags engine;
-  ServerOptions server;
-  std::string format;
-  FrontOptions front;
-  double disk_gib = 8;
-  std::string cache_folder;
+  std::vector<std::string> models;  // none: the default one
+  std::vector<std::string> pinned;
+  double idle_ttl = 0;
+  ServedOptions served;
+  ServerFlags flags;
+  HostedToolsFlags tools;
+  ServerOptions server;  // of those
 };
 
-EngineOptions engine_options(
-    const ServeOptions& options, const std::string& path) {
-  constexpr double kGiB = 1 << 30;
-  EngineOptions out = options.engine.engine_options(path);
-  if (options.disk_gib > 0) {
-    const std::filesystem::path folder =
-        options.cache_folder.empty()
-            ? cache_dir()
-            : std::filesystem::path(options.cache_folder);
-    out.disk_folder = (folder / "states").string();
-    out.disk_bytes = static_cast<uint64_t>(options.disk_gib * kGiB);
-    out.build = RAPID_MLX_VERSION;
+Error wrong_use(std::string what, std::string hint) {
+  return {ErrorCode::invalid_argument, std::move(what), std::move(hint)};
+}
+
+// What the options say together.
+Status check(const ServeOptions& options) {
+  std::set<std::string> names;
+  for (const std::string& name : options.models) {
+    if (!names.insert(name).second) {
+      return wrong_use(fmt::format("{} is named twice", name), "name it once");
+    }
+  }
+  for (const std::string& name : options.pinned) {
+    if (!names.contains(name)) {
+      return wrong_use(
+          fmt::format("--pin {}: no such MODEL is served", name),
+          "name it as it is named before the options");
+    }
+  }
+  if (options.models.size() > 1 && options.served.in_process) {
+    return wrong_use(
+        "--in-process takes one MODEL", "several run in a process each");
+  }
+  if (options.models.size() > 1 && !options.served.engine.draft.empty()) {
+    return wrong_use(
+        "--draft takes one MODEL", "it guesses for one vocabulary");
+  }
+  if (options.idle_ttl > 0 && options.served.in_process) {
+    return wrong_use(
+        "--idle-ttl unloads processes, --in-process has none",
+        "leave one of them out");
+  }
+  if (options.models.size() > 1 && !options.served.format.empty()) {
+    return wrong_use(
+        "--format takes one MODEL",
+        "of several each gets its format by its template");
+  }
+  return {};
+}
+
+std::vector<ServedModel> served_models(const ServeOptions& options) {
+  std::vector<ServedModel> out;
+  for (const std::string& name : options.models) {
+    out.push_back(
+        {.name = name,
+         .alias = find_in_catalogue(name) ? name : "",
+         .pinned = std::ranges::count(options.pinned, name) > 0});
+  }
+  for (const AdapterSource& adapter : options.served.engine.adapters) {
+    out.front().adapters.push_back(adapter.name);
   }
   return out;
 }
 
-// One thing that the main thread waits for: a signal or the loaded engine.
-class Wakeup {
- public:
-  void notify() {
-    {
-      std::lock_guard lock(mutex_);
-      ++events_;
-    }
-    changed_.notify_all();
-  }
-  template <typename Condition>
-  void wait_until(Condition condition) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, condition);
-  }
+using LoadResult = std::optional<Result<ModelStatus>>;
 
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int events_ = 0;
-};
-
-using EngineResult = Result<std::unique_ptr<Engine>>;
-
-// Loads on a thread of its own, so that Ctrl-C is heard meanwhile. Loading
-// itself cannot be stopped: when the user will not wait the process ends.
-EngineResult load_engine(
-    const EngineOptions& options,
+// The first model is there, or why not; none: the user will not wait. A load
+// cannot be stopped.
+LoadResult wait_for_first(
+    ModelPool& pool,
+    const ServedModels& source,
     const Interrupts& interrupts,
     Wakeup& wakeup) {
-  std::optional<EngineResult> result;
-  std::atomic<bool> loaded = false;
-  std::thread loader([&] {
-    try {
-      result.emplace(make_engine(options));
-    } catch (const std::exception& e) {
-      result.emplace(Error{ErrorCode::internal, e.what()});
+  struct Outcome {
+    std::mutex mutex;
+    LoadResult result;
+  };
+  const auto outcome = std::make_shared<Outcome>();
+  const auto look = [&] {
+    std::lock_guard lock(outcome->mutex);
+    return outcome->result;
+  };
+  const Status asked = pool.load({}, [&wakeup, outcome](const auto& status) {
+    {
+      std::lock_guard lock(outcome->mutex);
+      outcome->result = status;
     }
-    loaded = true;
     wakeup.notify();
   });
-  wakeup.wait_until([&] { return loaded || interrupts.count() > 0; });
-  if (!loaded) {
-    fmt::print("stopped while loading the model\n");
-    std::fflush(stdout);
-    std::_Exit(kExitDone);
+  if (!asked) {
+    return Result<ModelStatus>(asked.error());
   }
-  loader.join();
-  return std::move(*result);
+  wakeup.wait_until(
+      [&] { return look() || (interrupts.count() > 0 && !source.fetching()); });
+  return look();
 }
 
-std::string url_of(const ServerOptions& options, int port) {
-  std::string host = options.host;
-  if (host == "0.0.0.0") {
-    host = "127.0.0.1";
-  } else if (host == "::") {
-    host = "[::1]";
-  } else if (host.find(':') != std::string::npos) {
-    host = "[" + host + "]";
-  }
-  return fmt::format("http://{}:{}", host, port);
-}
-
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+[[noreturn]] void leave_at_once(const char* why) {
+  fmt::print("{}\n", why);
+  std::fflush(stdout);
+  std::_Exit(kExitDone);
 }
 
 void print_ready(
     const ServeOptions& options,
-    const ModelPlace& place,
-    const EngineInfo& info,
+    const ModelPool& pool,
     const std::string& url,
     double seconds) {
-  const std::string key =
-      options.server.api_key.empty()
-          ? ""
-          : " -H \"authorization: Bearer $RAPID_MLX_API_KEY\"";
+  const auto models = pool.list();
+  const ModelCard& card = models.front().card;
   fmt::print(
-      "ready: {} on {} ({} threads), context {}, {} of weights, after {}\n"
+      "ready: {} on {} ({} threads), context {}, {} of weights, after {}\n",
+      card.name,
+      card.device,
+      card.threads,
+      card.context_length,
+      human_bytes(card.weight_bytes),
+      human_seconds(seconds));
+  for (size_t i = 1; i < models.size(); ++i) {
+    fmt::print(
+        "also: {} ({})\n", models[i].card.name, state_name(models[i].state));
+  }
+  fmt::print(
       "{}/v1\n\n"
       "  curl {}/v1/chat/completions{} \\\n"
       "    -H 'content-type: application/json' \\\n"
       "    -d '{{\"model\": \"default\", \"messages\": "
       "[{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'\n\n"
       "Ctrl-C stops.\n",
-      place.name,
-      info.device,
-      info.threads,
-      info.context_length,
-      human_bytes(info.weight_bytes),
-      human_seconds(seconds),
       url,
       url,
-      key);
+      curl_key(options.server));
   std::fflush(stdout);
 }
 
@@ -156,46 +171,86 @@ Status run_server(const ServeOptions& options) {
   Interrupts interrupts(
       Interrupts::Watch::interrupt_and_terminate, [&] { wakeup.notify(); });
 
-  // The port first: it is known at once whether it is free, and /health can
-  // tell that the model is still on its way.
+  // The port first: it is known at once whether it is free, and requests can
+  // wait for their model.
   RouteTable routes;
   register_all_routes(routes);
   const auto context = std::make_shared<ApiContext>();
   context->started_seconds = start;
   context->version = RAPID_MLX_VERSION;
+  context->tools_expected = options.tools.on;
+  set_recipe_source(recipe_of(options.served));
+  if (const auto folder = options.served.kept("responses"); !folder.empty()) {
+    context->responses = ResponseStore::open(folder / "responses.sqlite");
+  }
   RAPID_TRY(const auto server, Server::start(routes, context, options.server));
   const std::string url = url_of(options.server, server->port());
-  if (!is_loopback(options.server.host) && options.server.api_key.empty()) {
-    fmt::print(
-        stderr,
-        "warning: anyone who reaches {} port {} may use this server; "
-        "--api-key sets a key\n",
-        options.server.host,
-        server->port());
-  }
+  warn_if_open(options.server, server->port());
 
-  RAPID_TRY(
-      const auto place, fetch_model(options.model.model, {.cancelled = [&] {
-                                      return interrupts.count() > 0;
-                                    }}));
-  RAPID_TRY(const auto text, open_text(place, options.format));
-  RAPID_TRY(
-      std::shared_ptr<Engine> engine,
-      load_engine(engine_options(options, place.path), interrupts, wakeup));
-  const EngineInfo info = engine->info();
-  context->set_backend(make_front_backend(
-      std::make_shared<Front>(std::move(engine), text, options.front)));
-  print_ready(options, place, info, url, now_seconds() - start);
+  const auto models = served_models(options);
+  ServedOptions served = options.served;
+  served.first = models.front().name;
+  const auto source = std::make_shared<ServedModels>(
+      served, [&] { return interrupts.count() > 0; });
+  const auto pool = ModelPool::start(
+      source,
+      models,
+      {.memory_limit = served.limit(),
+       .front_growth = served.in_process ? 0 : kFrontGrowth,
+       .idle_ttl = options.idle_ttl,
+       .fixed = served.in_process,
+       .most_waiting = static_cast<size_t>(std::max(served.queue, 1))});
+  context->set_models(pool);
+  // Beside the model, which loads: neither waits for the other.
+  static_cast<void>(pool->load({}, [](const auto&) {}));
+  auto tools = options.tools.open([&] { return interrupts.count() == 0; });
+  if (!tools) {
+    if (interrupts.count() > 0) {
+      leave_at_once("stopped while loading the model");
+    }
+    pool->stop();
+    return tools.error();
+  }
+  context->set_hosted_tools(*std::move(tools));
+  const auto first = wait_for_first(*pool, *source, interrupts, wakeup);
+  if (!first) {
+    leave_at_once("stopped while loading the model");
+  }
+  if (!*first) {
+    pool->stop();
+    return first->error();
+  }
+  print_ready(options, *pool, url, now_seconds() - start);
 
   wakeup.wait_until([&] { return interrupts.count() > 0; });
   fmt::print("stopping; Ctrl-C again ends at once\n");
   std::fflush(stdout);
   server->stop();
   server->wait();
+  if (pool->loading() && !source->fetching()) {
+    leave_at_once("stopped while loading a model");
+  }
+  pool->stop();
   return {};
 }
 
-int serve(const ServeOptions& options) {
+int serve(ServeOptions& options) {
+  if (options.models.empty()) {
+    options.models.push_back(suggest_model(options.served));
+  }
+  if (const auto fine = check(options); !fine) {
+    return report_usage(fine.error());
+  }
+  auto server = options.flags.options();
+  if (!server) {
+    return report(server.error());
+  }
+  options.server = *std::move(server);
+  for (const std::string& model : options.models) {
+    if (const auto fits = check_model_fits(model, options.served); !fits) {
+      return report(fits.error());
+    }
+  }
   const auto done = run_server(options);
   if (!done) {
     const int code = report(done.error());
@@ -204,34 +259,89 @@ int serve(const ServeOptions& options) {
   return kExitDone;
 }
 
-std::function<int()> configure(CLI::App& app) {
-  auto options = std::make_shared<ServeOptions>();
-  auto& server = options->server;
-  options->model.add(app, ModelOption::Need::default_allowed);
-  app.add_option("--host", server.host, "Address to listen on")
-      ->option_text(fmt::format("ADDRESS ({})", server.host));
-  app.add_option("--port", server.port, "Port; 0 = any free one")
-      ->option_text(fmt::format("N ({})", server.port))
-      ->check(CLI::Range(0, 65535).description(""));
+void add_model_flags(CLI::App& app, ServeOptions& options) {
   app.add_option(
-         "--api-key",
-         server.api_key,
-         "Key that clients must send; also from RAPID_MLX_API_KEY")
-      ->option_text("KEY")
-      ->envname("RAPID_MLX_API_KEY");
-  options->engine.add(app);
+         "MODEL",
+         options.models,
+         "Short names (see `rapid-mlx models`), org/name[@revision], folders, "
+         "or .gguf files; the first is the default; when omitted one that "
+         "suits this machine")
+      ->option_text(" ");
   app.add_option(
-         "--format", options->format, "Output format, if not by template")
-      ->option_text("NAME");
-  add_front_flags(app, options->front);
+         "--pin",
+         options.pinned,
+         "Keep this MODEL in memory, whatever others need; may be repeated")
+      ->option_text("MODEL")
+      ->allow_extra_args(false);
+  app.add_option(
+         "--idle-ttl",
+         options.idle_ttl,
+         "Unload a model that nobody asks for so long; 0 = never")
+      ->option_text("SECONDS (0)")
+      ->check(CLI::Range(0.0, 1e9).description(""));
+}
+
+void add_memory_flags(CLI::App& app, ServedOptions& options) {
+  app.add_option(
+         "--memory-limit",
+         options.memory_limit,
+         "For weights, states, workspace and kept prompts of all models: 4, "
+         "4GiB, 4000MiB; else 90 % of the machine or control group")
+      ->option_text("GIB")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return parse_memory(text) ? "" : "expected 4, 4GiB or 4000MiB";
+          },
+          ""));
   app.add_option(
          "--disk-cache",
-         options->disk_gib,
-         "Prompts that outlive a restart, at most; 0 = none")
+         options.disk_gib,
+         "Prompts that outlive a restart, at most, of each model; 0 = none")
       ->option_text("GIB (8)")
       ->check(CLI::Range(0.0, 1e6).description(""));
-  app.add_option("--cache-dir", options->cache_folder, "Where they are kept")
+  app.add_option("--cache-dir", options.cache_folder, "Where they are kept")
       ->option_text("DIR (~/.rapid-mlx/cache)");
+}
+
+std::function<int()> configure(CLI::App& app) {
+  auto options = std::make_shared<ServeOptions>();
+  ServedOptions& served = options->served;
+  add_model_flags(app, *options);
+  options->flags.add(app);
+  options->tools.add(app);
+  served.engine.add(app);
+  served.engine.add_speculation(app);
+  served.engine.add_adapters(
+      app,
+      "A LoRA of the first MODEL that requests may name, as MODEL:NAME or "
+      "\"adapter\"; may be repeated");
+  app.add_option("--format", served.format, "Output format, if not by template")
+      ->option_text("NAME");
+  add_front_flags(app, served.front);
+  app.add_option(
+         "--parallel", served.parallel, "Answers made at once; others wait")
+      ->option_text(fmt::format("N ({})", served.parallel))
+      ->check(CLI::Range(1, 4096).description(""));
+  app.add_option(
+         "--max-queue", served.queue, "Requests that wait; more get a 429")
+      ->option_text(fmt::format("N ({})", served.queue))
+      ->check(CLI::Range(0, 1000000).description(""));
+  add_memory_flags(app, served);
+  app.add_option(
+         "--record",
+         served.record,
+         "Write each request to a file there, for `rapid-mlx replay`")
+      ->option_text("DIR");
+  app.add_flag(
+      "--in-process",
+      served.in_process,
+      "Run the engine here, not in a process that can be replaced");
+  app.add_option(
+         "--worker-timeout",
+         served.worker_timeout,
+         "Seconds without progress before it is replaced")
+      ->check(CLI::Range(0.5, 1e6).description(""))
+      ->group("");
   return [options] { return serve(*options); };
 }
 
@@ -240,10 +350,12 @@ std::function<int()> configure(CLI::App& app) {
 void register_command_serve(CommandTable& table) {
   table.add({
       .name = "serve",
-      .summary = "Serve a model over HTTP; fetches it if need be",
+      .summary = "Serve models over HTTP; fetches them if need be",
       .examples = "Examples:\n"
                   "  rapid-mlx serve {model}\n"
-                  "  rapid-mlx serve ./model.gguf --port 9000 --ctx 8192\n",
+                  "  rapid-mlx serve ./model.gguf --port 9000 --ctx 8192\n"
+                  "  rapid-mlx serve {model} org/name --pin {model} "
+                  "--idle-ttl 600\n",
       .order = 10,
       .group = "Run",
       .log_info = true,

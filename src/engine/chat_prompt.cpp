@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "engine/history.h"
 
 namespace rapid {
@@ -38,8 +41,122 @@ Json tool_json(const chat::Tool& tool) {
   return out;
 }
 
+// System prompts carry dates and headers of billing: they are no part of what
+// a turn is known by.
+bool is_system(const chat::Message& message) {
+  return message.role == "system" || message.role == "developer";
+}
+
+// The turns that the ledger knows; the chain then stands behind the history.
+std::vector<KnownTurn> known_turns(
+    const TextModel& model,
+    const std::vector<chat::Message>& messages,
+    const PromptOptions& options,
+    EnginePrompt& out) {
+  std::vector<KnownTurn> known;
+  if (options.ledger == nullptr) {
+    return known;
+  }
+  for (const chat::Message& message :
+       canonical_history(messages, model.history.knows_developer)) {
+    if (is_system(message)) {
+      continue;
+    }
+    const LedgerTurn turn = ledger_turn(message);
+    if (message.role == "assistant") {
+      auto match = options.ledger->find(out.chain, turn);
+      if (match && !match->tokens.empty()) {
+        known.push_back(
+            {.message = message.origin,
+             .head = std::move(match->head),
+             .tokens = std::move(match->tokens),
+             .by_place = match->by == LedgerMatch::By::place,
+             .hidden = match->hidden});
+      }
+      out.retokenised.push_back(message.origin);
+    }
+    out.chain.add(message.role, turn);
+  }
+  return known;
+}
+
+using RenderMessages =
+    std::function<Result<RenderedPrompt>(const std::vector<chat::Message>&)>;
+
+// Asks the template whether it keeps the reasoning of hidden turns; those of
+// which it does not, or which cannot be spliced, leave `known`.
+Status follow_template(
+    const RenderMessages& render,
+    const std::vector<chat::Message>& messages,
+    const TurnMarks& marks,
+    std::vector<KnownTurn>& known) {
+  constexpr std::string_view kProbe = "probe-of-kept-reasoning";
+  std::vector<chat::Message> probing = messages;
+  for (const KnownTurn& turn : known) {
+    if (turn.hidden) {
+      probing.at(static_cast<size_t>(turn.message)).reasoning = kProbe;
+    }
+  }
+  RAPID_TRY(const RenderedPrompt prompt, render(probing));
+  std::vector<int> kept;
+  for (const Splice& splice : find_splices(prompt, known, marks)) {
+    const auto text = std::string_view(prompt.text)
+                          .substr(splice.begin, splice.end - splice.begin);
+    if (!splice.turn->hidden || text.find(kProbe) != std::string::npos) {
+      kept.push_back(splice.turn->message);
+    }
+  }
+  std::erase_if(known, [&](const KnownTurn& turn) {
+    return turn.hidden && std::ranges::find(kept, turn.message) == kept.end();
+  });
+  return {};
+}
+
+// Where messages begin, the last one's place behind all of them being where the
+// answer will.
+std::vector<TextMark> border_marks(
+    const RenderedPrompt& prompt, const std::string& opening) {
+  std::vector<TextMark> out;
+  for (const MessageSpan& span : prompt.messages) {
+    out.push_back({span.begin});
+  }
+  if (!out.empty()) {
+    const size_t end = prompt.messages.back().end;
+    const bool opens =
+        std::string_view(prompt.text).substr(end).starts_with(opening);
+    out.push_back({opens ? end + opening.size() : end});
+  }
+  return out;
+}
+
+PromptBorders borders_of(
+    const RenderedPrompt& prompt,
+    std::span<const TextMark> marks,
+    const std::vector<chat::Message>& messages) {
+  PromptBorders out;
+  for (size_t i = 0; i < prompt.messages.size(); ++i) {
+    const int origin = prompt.messages[i].origin;
+    const bool first =
+        i == 0 || prompt.messages[i - 1].origin != origin || origin < 0;
+    const int tokens = marks[i].tokens;
+    if (!first || tokens == 0 || origin < 0) {
+      continue;
+    }
+    const bool system = is_system(messages.at(static_cast<size_t>(origin)));
+    if (out.front == 0 && !system) {
+      out.front = tokens;
+    } else if (out.front > 0) {
+      out.messages.push_back(tokens);
+    }
+  }
+  out.turn = marks.empty() ? 0 : marks.back().tokens;
+  return out;
+}
+
 Result<EnginePrompt> chat_prompt(
-    const TextModel& model, const chat::Request& request) {
+    const TextModel& model,
+    const chat::Request& request,
+    const PromptOptions& options) {
   if (model.codec->template_source().empty()) {
     return Error{
         ErrorCode::unsupported,
@@ -50,35 +167,64 @@ Result<EnginePrompt> chat_prompt(
   TemplateInput input;
   if (!request.tools.empty() &&
       request.tool_choice.kind != chat::ToolChoice::Kind::none) {
-    input.tools = Json::array();
     for (const chat::Tool& tool : request.tools) {
-      input.tools.push_back(tool_json(tool));
+      if (!tool.deferred) {
+        input.tools.push_back(tool_json(tool));
+      }
     }
   }
   input.extra = request.template_kwargs;
   const auto render = [&](const TemplateInput& filled) {
     return model.codec->render(filled);
   };
-  RAPID_TRY(
-      RenderedPrompt rendered,
-      render_history(
-          render, request.messages, std::move(input), model.history));
+  input.find_messages = options.ledger != nullptr || options.borders;
+  const auto render_messages = [&](const std::vector<chat::Message>& messages) {
+    return render_history(render, messages, input, model.history);
+  };
   EnginePrompt out;
-  out.ids = model.codec->encode(
-      rendered.text,
-      {.add_special = false,
-       .parse_special = true,
-       .untrusted = rendered.user_spans});
+  out.chain = TurnChain(request.adapter);
+  std::vector<KnownTurn> known =
+      known_turns(model, request.messages, options, out);
+  const size_t found = known.size();
+  const auto hidden = [](const KnownTurn& turn) { return turn.hidden; };
+  if (options.template_history && std::ranges::any_of(known, hidden)) {
+    RAPID_CHECK(follow_template(
+        render_messages, request.messages, model.turn_marks, known));
+  }
+  RAPID_TRY(RenderedPrompt rendered, render_messages(request.messages));
+  const auto splices = find_splices(rendered, known, model.turn_marks);
+  std::vector<TextMark> marks;
+  if (options.borders) {
+    marks = border_marks(rendered, model.turn_marks.opening);
+  }
+  out.ids = encode_spliced(*model.codec, rendered, splices, marks);
+  if (options.borders) {
+    out.borders = borders_of(rendered, marks, request.messages);
+  }
+  out.head = head_of(rendered);
+  out.spliced = static_cast<int>(splices.size());
+  for (const Splice& splice : splices) {
+    std::erase(out.retokenised, splice.turn->message);
+  }
+  if (splices.size() < found) {
+    spdlog::debug(
+        "{} of {} known turns stay as the template writes them",
+        found - splices.size(),
+        found);
+  }
   out.text = std::move(rendered.text);
   return out;
 }
 
+// What is to be embedded is somebody's text, nothing in it is control.
 EnginePrompt raw_prompt(
-    const TextModel& model, const chat::Request::Prompt& prompt) {
+    const TextModel& model,
+    const chat::Request::Prompt& prompt,
+    bool embedding) {
   EnginePrompt out;
   if (const auto* text = std::get_if<std::string>(&prompt)) {
     out.ids = model.codec->encode(
-        *text, {.add_special = true, .parse_special = true});
+        *text, {.add_special = true, .parse_special = !embedding});
     out.text = *text;
   } else {
     out.ids = std::get<std::vector<int32_t>>(prompt);
@@ -130,16 +276,27 @@ Status check_sampling(const chat::Sampling& sampling, int32_t vocabulary) {
 
 }  // namespace
 
+LedgerTurn ledger_turn(const chat::Message& message) {
+  LedgerTurn out{.text = message.content};
+  for (const chat::ToolCall& call : message.tool_calls) {
+    out.calls.push_back({call.id, call.name, call.arguments});
+  }
+  return out;
+}
+
 Result<std::vector<EnginePrompt>> build_prompts(
-    const TextModel& model, const chat::Request& request) {
+    const TextModel& model,
+    const chat::Request& request,
+    const PromptOptions& options) {
   std::vector<EnginePrompt> out;
   if (!request.messages.empty()) {
-    RAPID_TRY(EnginePrompt prompt, chat_prompt(model, request));
+    RAPID_TRY(EnginePrompt prompt, chat_prompt(model, request, options));
     out.push_back(std::move(prompt));
   }
   for (size_t i = 0; request.messages.empty() && i < request.prompts.size();
        ++i) {
-    out.push_back(raw_prompt(model, request.prompts[i]));
+    out.push_back(
+        raw_prompt(model, request.prompts[i], request.embedding.has_value()));
   }
   if (out.empty()) {
     return bad("messages", "the request has neither messages nor a prompt");

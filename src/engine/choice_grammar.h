@@ -36,6 +36,8 @@ class ChoiceGrammar {
   Status constrain(std::span<float> row);
   // A sampled token that is no end token of the request.
   Status accept(int32_t token);
+  // Tokens that must follow, if the text is cut as ever; before prepare().
+  std::vector<int32_t> forced();
   // Nothing but an end may follow.
   bool ended();
 

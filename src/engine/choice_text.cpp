@@ -270,6 +270,7 @@ void ChoiceText::take(
     std::vector<FormatEvent>& events, std::vector<chat::Event>& out) {
   for (FormatEvent& event : events) {
     if (stopped_) {
+      ends_at_call_ = false;
       return;
     }
     if (auto* text = std::get_if<FormatText>(&event)) {
@@ -299,12 +300,16 @@ void ChoiceText::take_call(FormatCall& call, std::vector<chat::Event>& out) {
        std::move(call.name),
        std::move(call.arguments)}});
   stopped_ = options_.single_call;
+  ends_at_call_ = stopped_ && machine_.held() == 0;
 }
 
 void ChoiceText::content(
     const std::string& text, std::vector<chat::Event>& out) {
   TagScanner::Step step = stops_.feed(text);
-  stopped_ = step.match.has_value();
+  if (step.match) {
+    stopped_ = true;
+    stop_ = options_.stop[*step.match];
+  }
   delta(chat::Delta::Kind::content, std::move(step.text), out);
 }
 
@@ -360,6 +365,7 @@ void ChoiceText::finish(
   chat::Finished finished;
   finished.choice = options_.choice;
   finished.reason = reason;
+  finished.stop = stop_;
   finished.redecoded = redecoded_;
   finished.token_loop = repeats_.found();
   finished.call_loop = options_.call_loop;

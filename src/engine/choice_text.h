@@ -74,10 +74,16 @@ class ChoiceText {
   void give_up(std::vector<chat::Event>& out);
 
   bool finished() const { return finished_; }
+  // The tokens are what was given out, no more: no stop string, no call that
+  // was cut off, no thought that is still open.
+  bool complete() const {
+    return finished_ && (!stopped_ || ends_at_call_) && !machine_.thinking();
+  }
   // Sampled ones that stay; the end token is none of them.
   std::vector<int32_t> answer() const;
   int tokens() const { return static_cast<int>(answer_.size()) + end_tokens_; }
   int reasoning_tokens() const;
+  int calls() const { return calls_; }  // given out
   // The last detour was for a malformed call.
   bool redecoding() const { return !options_.strict_calls || attempts_ > 1; }
   // An end token was sampled: it counts, but has no text.
@@ -121,8 +127,10 @@ class ChoiceText {
   std::vector<Sampled> answer_;
   std::deque<Pending> pending_;
   bool stopped_ = false;
+  std::string stop_;  // the string that did it
   bool finished_ = false;
   bool last_is_call_ = false;
+  bool ends_at_call_ = false;  // the only one, and its last token's last byte
   int calls_ = 0;
   int end_tokens_ = 0;
   int thought_tokens_ = 0;  // inside of reasoning, its tags included

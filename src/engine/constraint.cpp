@@ -12,13 +12,6 @@ namespace {
 
 using Kind = GrammarSource::Kind;
 
-bool wants_calls(const chat::Request& request) {
-  using Choice = chat::ToolChoice::Kind;
-  return !request.tools.empty() &&
-         (request.tool_choice.kind == Choice::required ||
-          request.tool_choice.kind == Choice::named);
-}
-
 CallGrammar grammar_of_calls(
     const TextModel& model, const FormatInput& input, bool several, bool bare) {
   const SyntaxPtr json = bare_json();
@@ -106,6 +99,13 @@ Result<Constraint> make_constraint(
         Kind::lark, with_thought(as_lark(*out.grammar), *open, *close)};
   }
   return out;
+}
+
+bool wants_calls(const chat::Request& request) {
+  using Choice = chat::ToolChoice::Kind;
+  return !request.tools.empty() &&
+         (request.tool_choice.kind == Choice::required ||
+          request.tool_choice.kind == Choice::named);
 }
 
 bool wants_strict_calls(const chat::Request& request) {

@@ -31,6 +31,9 @@ Result<Constraint> make_constraint(
     const ReasoningStyle* reasoning,
     Thinking thinking);
 
+// tool_choice wants calls and nothing else: their grammar holds the answer.
+bool wants_calls(const chat::Request& request);
+
 // Some tool says `strict`, and the model is free to call it.
 bool wants_strict_calls(const chat::Request& request);
 

@@ -12,11 +12,16 @@
 #include "base/log.h"
 #include "base/queue.h"
 #include "engine/front_request.h"
+#include "engine/next_turn.h"
+#include "engine/request_recorder.h"
+#include "engine/task_thread.h"
+#include "engine/turn_record.h"
 
 namespace rapid {
 namespace {
 
 constexpr int kStart = -1;  // Item::part: the request was accepted
+constexpr int kReady = -2;  // ... its next turn is under way
 constexpr int kAll = -1;    // Item::choice: those of the part
 
 struct Item {
@@ -40,12 +45,14 @@ struct Front::Impl {
   std::mutex mutex;  // of the two below; never held while taking another
   std::map<Ticket, std::shared_ptr<FrontRequest>> open;
   Ticket last_ticket = 0;
+  PromptLog log;
   std::atomic<uint64_t> redecoded = 0;
   std::atomic<uint64_t> not_redecoded = 0;
   std::atomic<uint64_t> strict = 0;
   std::atomic<uint64_t> loops_broken = 0;
   std::atomic<uint64_t> thoughts_closed = 0;
   std::thread thread;
+  TaskThread next_turns;  // the first to end: it uses all of the above
 
   void run() {
     while (auto item = queue->pop()) {
@@ -54,8 +61,13 @@ struct Front::Impl {
   }
 
   void forget(Ticket ticket) {
-    std::lock_guard lock(mutex);
-    open.erase(ticket);
+    {
+      std::lock_guard lock(mutex);
+      open.erase(ticket);
+    }
+    if (options.recorder) {
+      options.recorder->close(ticket);
+    }
   }
 
   void handle(Item& item) {
@@ -68,10 +80,13 @@ struct Front::Impl {
     if (item.part == kStart) {
       out.push_back(
           chat::Started{request.usage.prompt_tokens, request.relaxed});
+    } else if (item.part == kReady) {
+      finish(request, out);
     } else {
       std::visit([&](auto& event) { on(item, event, out); }, item.event);
     }
     for (const chat::Event& event : out) {
+      note_given(request, event, options.ledger.get());
       request.sink(event);
     }
   }
@@ -108,10 +123,24 @@ struct Front::Impl {
     FrontPart& part = request.parts[item.part];
     request.usage.cached_tokens += event.cached_tokens;
     request.usage.prefill_seconds += event.seconds;
+    if (request.logged) {
+      request.usage.cache = log.explain(*request.logged, event.cached_tokens);
+      if (!request.logged->id.empty()) {
+        spdlog::info(
+            "{}: {}", request.logged->id, line_of(*request.usage.cache));
+      }
+    }
+    chat::Prompt prompt;
+    if (!event.embedding.empty()) {
+      prompt.choice = item.part;
+      prompt.embedding = event.embedding;
+      prompt.tokens = static_cast<int>(part.prompt.ids.size());
+      out.push_back(std::move(prompt));
+      return;
+    }
     if (!request.echo) {
       return;
     }
-    chat::Prompt prompt;
     prompt.text = part.prompt.text;
     for (size_t i = 0; i < event.logprobs.size(); ++i) {
       prompt.logprobs.push_back(
@@ -130,6 +159,9 @@ struct Front::Impl {
       return;  // the engine had not heard of the stop string yet
     }
     choice->text.token(event, out);
+    // Whoever asked for one call has it, whole.
+    choice->whole = choice->text.calls() > 0 && choice->text.complete() &&
+                    calls_as_usual(*model, choice->text);
     settle(item, *choice, true, out);
   }
 
@@ -145,12 +177,17 @@ struct Front::Impl {
     choice->text.end(
         event.reason == Reason::length ? FinishCause::length : FinishCause::end,
         out);
+    choice->whole =
+        is_whole_turn(*choice, event) && calls_as_usual(*model, choice->text);
     settle(item, *choice, false, out);
   }
 
   void on(Item& item, const EngineDone& event, Events& out) {
-    item.request->usage.decode_seconds += event.decode_seconds;
-    ended(*item.request, out);
+    chat::Usage& usage = item.request->usage;
+    usage.decode_seconds += event.decode_seconds;
+    usage.drafted_tokens += event.drafted;
+    usage.accepted_tokens += event.accepted;
+    ended(item.request, out);
   }
 
   void on(Item& item, const EngineFailed& event, Events& out) {
@@ -165,7 +202,7 @@ struct Front::Impl {
       if (!choice->text.finished()) {
         start_again(item, *choice, Detour{}, out);
       }
-      return ended(request, out);
+      return ended(item.request, out);
     }
     for (const RequestId id : request.ids) {
       engine->cancel(id);
@@ -208,6 +245,7 @@ struct Front::Impl {
   void start_again(
       Item& item, FrontChoice& choice, const Detour& detour, Events& out) {
     FrontRequest& request = *item.request;
+    choice.whole = false;
     GenerateRequest next =
         go_on(*model, request, request.parts[item.part], choice, detour, out);
     if (choice.text.finished()) {
@@ -225,6 +263,7 @@ struct Front::Impl {
       int choice,
       int attempt,
       GenerateRequest& wanted) {
+    wanted.origin = request->ticket;
     const RequestId id = engine->submit(
         std::move(wanted),
         [queue = queue, request, part, choice, attempt](
@@ -241,15 +280,54 @@ struct Front::Impl {
   }
 
   // One of the engine's requests is over.
-  void ended(FrontRequest& request, Events& out) {
-    if (--request.running > 0) {
+  void ended(const std::shared_ptr<FrontRequest>& request, Events& out) {
+    if (--request->running > 0) {
       return;
     }
+    if (auto turn = turn_to_rewrite(*request)) {
+      prepare(request, std::move(*turn));
+    } else {
+      finish(*request, out);
+    }
+  }
+
+  // The client hears of its answer's end when the engine knows of the next
+  // turn: a request that comes at once joins it. Text of a long conversation
+  // takes a while: other streams do not wait for it.
+  void prepare(
+      const std::shared_ptr<FrontRequest>& request, AnsweredTurn turn) {
+    next_turns.push([this, request, turn = std::move(turn)] {
+      auto next = begin_next_turn(
+          *model,
+          turn,
+          prompt_options(options, *turn.asked),
+          engine->info().context_length);
+      if (next) {
+        if (!next->answer.empty()) {
+          options.ledger->record(
+              turn.prompt.chain,
+              turn.given,
+              next->answer,
+              false,
+              turn.prompt.head);
+        }
+        engine->submit(std::move(next->request), [](const EngineEvent&) {});
+      }
+      queue->push({request, kReady, kAll, 0, {}});
+    });
+  }
+
+  void finish(FrontRequest& request, Events& out) {
     for (const FrontPart& part : request.parts) {
       for (const FrontChoice& choice : part.choices) {
         request.usage.completion_tokens += choice.text.tokens();
         request.usage.reasoning_tokens += choice.text.reasoning_tokens();
       }
+    }
+    if (request.logged) {
+      log.close(
+          std::move(request.logged),
+          request.parts.at(0).choices.at(0).text.answer());
     }
     out.push_back(chat::Done{request.usage});
     request.closed = true;
@@ -286,6 +364,9 @@ Front::~Front() {
       request->sink(
           chat::Failed{{ErrorCode::cancelled, "the server is shutting down"}});
     }
+    if (impl_->options.recorder) {
+      impl_->options.recorder->close(ticket);
+    }
   }
 }
 
@@ -299,6 +380,9 @@ Result<Ticket> Front::submit(const chat::Request& asked, ChatSink sink) {
     std::lock_guard lock(impl.mutex);
     request->ticket = ++impl.last_ticket;
     impl.open[request->ticket] = request;
+  }
+  if (impl.options.recorder) {
+    impl.options.recorder->open(request->ticket, asked);
   }
   // The front thread waits here, briefly, until every id is known.
   std::lock_guard lock(request->mutex);
@@ -320,10 +404,11 @@ void Front::cancel(Ticket ticket) {
       return;
     }
     request = found->second;
-    impl_->open.erase(found);
   }
   std::lock_guard lock(request->mutex);
-  request->closed = true;
+  if (!std::exchange(request->closed, true)) {
+    impl_->forget(ticket);
+  }
   for (const RequestId id : request->ids) {
     impl_->engine->cancel(id);
   }
@@ -338,10 +423,29 @@ FrontStats Front::stats() const {
       impl_->thoughts_closed};
 }
 
+std::optional<chat::CacheReport> Front::explain(const std::string& id) const {
+  return impl_->log.find(id);
+}
+
+LedgerStats Front::ledger_stats() const {
+  const auto& ledger = impl_->options.ledger;
+  return ledger ? ledger->stats() : LedgerStats{.disabled = true};
+}
+
+void Front::clear_cache() {
+  impl_->engine->clear_cache();
+  if (impl_->options.ledger) {
+    impl_->options.ledger->clear();
+  }
+  impl_->log.clear();
+}
+
 Result<std::vector<std::vector<int32_t>>> Front::tokenise(
     const chat::Request& request) const {
   RAPID_TRY(
-      std::vector<EnginePrompt> prompts, build_prompts(*impl_->model, request));
+      std::vector<EnginePrompt> prompts,
+      build_prompts(
+          *impl_->model, request, prompt_options(impl_->options, request)));
   std::vector<std::vector<int32_t>> out;
   for (EnginePrompt& prompt : prompts) {
     out.push_back(std::move(prompt.ids));

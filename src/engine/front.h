@@ -11,9 +11,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
+#include "cache/turn_ledger.h"
 #include "chat/event.h"
 #include "chat/request.h"
 #include "engine/engine.h"
@@ -21,11 +23,14 @@
 #include "engine/history.h"
 #include "engine/loop_guard.h"
 #include "engine/text_codec.h"
+#include "engine/turn_splice.h"
 #include "formats/registry.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace rapid {
+
+class RequestRecorder;
 
 // All that is text about a model, built from its files without the engine.
 struct TextModel {
@@ -41,6 +46,7 @@ struct TextModel {
   std::shared_ptr<const ChatTemplate> chat_template;
   bool fallback_template = false;  // from data/, by architecture
   HistoryOptions history;          // what the template does with messages
+  TurnMarks turn_marks;            // what it writes around a turn
   const OutputFormat* format = nullptr;
   FormatChoice format_choice;                 // why that one
   const ReasoningStyle* reasoning = nullptr;  // null: none
@@ -66,6 +72,11 @@ struct FrontOptions {
   // Malformed calls are decoded again under their grammar, at most twice at
   // one place; else they are rejected.
   bool redecode = true;
+  // Where turns are looked up and recorded; null: always tokenised anew.
+  std::shared_ptr<TurnLedger> ledger;
+  bool template_history = false;  // PromptOptions, unless the request says
+  // Keeps what goes through; null: nothing does. Its engine is the front's.
+  std::shared_ptr<RequestRecorder> recorder;
 };
 
 // Since the front began.
@@ -100,6 +111,11 @@ class Front {
       const chat::Request& request) const;
 
   FrontStats stats() const;
+  // What explains the cache's part in a request of late.
+  std::optional<chat::CacheReport> explain(const std::string& id) const;
+  LedgerStats ledger_stats() const;
+  // Prompts in memory and on disk, and turns.
+  void clear_cache();
   const TextModel& model() const;
   Engine& engine() const;
 

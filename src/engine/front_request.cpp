@@ -27,10 +27,20 @@ uint64_t call_key(uint64_t seed, const std::vector<int32_t>& ids) {
 }
 
 Status check_context(
-    const EnginePrompt& prompt, const chat::Request& request, int context) {
+    const EnginePrompt& prompt,
+    const chat::Request& request,
+    const EngineInfo& info) {
+  const int context = info.context_length;
   const int length = static_cast<int>(prompt.ids.size());
   const int room = request.max_tokens == 0 ? 0 : 1;
   if (length + room > context) {
+    const std::string param = request.messages.empty() ? "prompt" : "messages";
+    if (context < info.memory.model_context) {
+      Error out =
+          prompt_too_long(info.memory, length, state_budget(info.memory));
+      out.param = param;
+      return out;
+    }
     return Error{
         ErrorCode::context_length,
         fmt::format(
@@ -39,7 +49,7 @@ Status check_context(
             length,
             context),
         "shorten the conversation, or start the server with a larger --ctx",
-        request.messages.empty() ? "prompt" : "messages"};
+        param};
   }
   return {};
 }
@@ -82,7 +92,17 @@ GenerateRequest base_request(
       info.context_length - static_cast<int>(part.prompt.ids.size());
   out.max_tokens = request.max_tokens.value_or(room);
   out.use_cache = request.use_cache;
-  out.may_shorten = !request.max_tokens.has_value();
+  out.lane = request.lane;
+  out.borders = part.prompt.borders;
+  if (!request.prediction.empty()) {
+    out.prediction =
+        model.codec->encode(request.prediction, {.parse_special = false});
+  }
+  out.adapter = request.adapter;
+  // More than there can be is no wish either: agents send what is a large
+  // model's most.
+  out.may_shorten = request.may_shorten || !request.max_tokens.has_value() ||
+                    *request.max_tokens > room;
   if (!request.ignore_end) {
     out.end_tokens = model.end_tokens;
   }
@@ -90,6 +110,7 @@ GenerateRequest base_request(
   if (request.echo) {
     out.prompt_logprobs = request.logprobs;
   }
+  out.embedding = request.embedding;
   out.grammar = part.constraint.grammar;
   out.grammar_after = part.constraint.after;
   return out;
@@ -103,7 +124,11 @@ ChoiceOptions choice_options(
   ChoiceOptions out;
   // Raw prompts have no roles and no tools: what comes is text.
   const bool chat = !request.messages.empty();
-  out.format = chat ? model.format : FormatRegistry::global().find("plain");
+  const FormatRegistry& formats = FormatRegistry::global();
+  out.format = chat ? model.format : formats.find("plain");
+  if (out.format == formats.find("plain") && wants_calls(request)) {
+    out.format = formats.find("auto");  // it reads what the grammar made
+  }
   out.input.tools = request.tools;
   out.input.tool_choice = request.tool_choice;
   out.input.reasoning =
@@ -126,22 +151,47 @@ ChoiceOptions choice_options(
 
 }  // namespace
 
+PromptOptions prompt_options(
+    const FrontOptions& options, const chat::Request& request) {
+  return {
+      .ledger = options.ledger.get(),
+      .template_history = request.history.empty()
+                              ? options.template_history
+                              : request.history == "template"};
+}
+
 Result<std::shared_ptr<FrontRequest>> make_front_request(
     const std::shared_ptr<const TextModel>& model,
     const EngineInfo& info,
     const FrontOptions& options,
     const chat::Request& request) {
   RAPID_CHECK(check_request(request, info.vocabulary));
-  RAPID_TRY(std::vector<EnginePrompt> prompts, build_prompts(*model, request));
+  if (!request.adapter.empty() &&
+      std::ranges::find(info.adapters, request.adapter) ==
+          info.adapters.end()) {
+    return no_adapter(info, request.adapter);
+  }
+  PromptOptions wanted = prompt_options(options, request);
+  wanted.borders = info.memory.states.snapshot_bytes() > 0;
+  RAPID_TRY(
+      std::vector<EnginePrompt> prompts,
+      build_prompts(*model, request, wanted));
   ChoiceOptions common = choice_options(*model, options, request);
   const ReasoningStyle* style = common.input.reasoning;
   const uint64_t seed = request.sampling.seed.value_or(random_seed());
   auto out = std::make_shared<FrontRequest>();
   out->echo = request.echo;
+  if (options.ledger && request.use_cache && !request.tools.empty()) {
+    out->asked = std::make_shared<const chat::Request>(request);
+  }
   out->input = common.input;
   for (EnginePrompt& prompt : prompts) {
+    if (request.embedding && request.may_cut) {
+      prompt.ids.resize(std::min(
+          prompt.ids.size(), static_cast<size_t>(info.context_length)));
+    }
     RAPID_CHECK(check_ids(prompt, info.vocabulary));
-    RAPID_CHECK(check_context(prompt, request, info.context_length));
+    RAPID_CHECK(check_context(prompt, request, info));
     common.input.thinking =
         style ? thinking_of_prompt(*style, end_of(*model, prompt.ids))
               : Thinking::automatic;
@@ -155,6 +205,9 @@ Result<std::shared_ptr<FrontRequest>> make_front_request(
     for (int c = 0; c < request.choices; ++c) {
       part.choices.push_back({ChoiceText(model, common), c});
       ++common.choice;
+    }
+    if (prompts.size() == 1 && !request.embedding) {
+      out->logged = PromptLog::open(request, prompt);
     }
     part.prompt = std::move(prompt);
     part.base = base_request(*model, info, request, part, seed);

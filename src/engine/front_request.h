@@ -15,6 +15,7 @@
 #include "engine/choice_text.h"
 #include "engine/constraint.h"
 #include "engine/front.h"
+#include "engine/prompt_log.h"
 
 namespace rapid {
 
@@ -24,6 +25,9 @@ struct FrontChoice {
   RequestId request = 0;    // of the engine, that runs it now
   int attempt = 0;          // detours taken; 0 = with its whole part
   bool restricted = false;  // by a strict call's grammar, which may fail
+  LedgerTurn given;         // what the client got
+  bool thought = false;     // ... beside reasoning
+  bool whole = false;       // the engine ended it, and the ledger may have it
 };
 
 struct FrontPart {
@@ -46,9 +50,15 @@ struct FrontRequest {
   std::vector<RequestId> ids;  // all of the engine's, ended ones too
   int running = 0;             // how many of them have not ended
   bool echo = false;
+  // Where its answer may be evaluated again (next_turn.h); else null.
+  std::shared_ptr<const chat::Request> asked;
   chat::Usage usage;
-  std::vector<std::string> relaxed;  // of the constraint
+  std::shared_ptr<LoggedPrompt> logged;  // null with several prompts
+  std::vector<std::string> relaxed;      // of the constraint
 };
+
+PromptOptions prompt_options(
+    const FrontOptions& options, const chat::Request& request);
 
 // Validates, renders, tokenises; nothing is submitted yet.
 Result<std::shared_ptr<FrontRequest>> make_front_request(

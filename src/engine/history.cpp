@@ -66,7 +66,12 @@ Result<RenderedPrompt> attempt(
     input.messages.push_back(message_json(message, history));
   }
   input.tools = history.tools;
-  return render(input);
+  auto out = render(input);
+  for (size_t i = 0; out && i < out->messages.size(); ++i) {
+    MessageSpan& span = out->messages[i];
+    span.origin = messages.at(span.message).origin;
+  }
+  return out;
 }
 
 // What the template would leave out without a word.
@@ -211,7 +216,9 @@ Json repaired_arguments(std::string_view text) {
 
 std::vector<Message> canonical_history(
     std::vector<Message> messages, bool knows_developer) {
-  for (Message& message : messages) {
+  for (size_t i = 0; i < messages.size(); ++i) {
+    Message& message = messages[i];
+    message.origin = static_cast<int>(i);
     if (message.role == "developer" && !knows_developer) {
       message.role = "system";
     }

@@ -190,6 +190,7 @@ void join_neighbours(History& history) {
       out.push_back(std::move(message));
       continue;
     }
+    out.back().origin = -1;
     append(out.back().content, message.content, "\n\n");
     append(out.back().reasoning, message.reasoning, "\n\n");
     out.back().tool_calls = std::move(message.tool_calls);
@@ -253,7 +254,7 @@ void split_content_off(History& history) {
   Messages out;
   for (Message& message : history.messages) {
     if (!message.tool_calls.empty() && !message.content.empty()) {
-      Message calls{.role = message.role};
+      Message calls{.role = message.role, .origin = message.origin};
       calls.tool_calls = std::exchange(message.tool_calls, {});
       out.push_back(std::move(message));
       message = std::move(calls);

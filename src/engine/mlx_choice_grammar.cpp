@@ -121,6 +121,11 @@ Status ChoiceGrammar::accept(int32_t token) {
   return {};
 }
 
+std::vector<int32_t> ChoiceGrammar::forced() {
+  wait();
+  return free_ ? std::vector<int32_t>() : state_.forced();
+}
+
 bool ChoiceGrammar::ended() {
   wait();
   return !free_ && state_.stopped();

@@ -1,23 +1,31 @@
 // One request while it runs: what it wants of the next step, and what it
-// makes of the rows. The engine may put the inputs of several jobs into one
+// makes of the rows. The scheduler puts the inputs of several jobs into one
 // batch; a job does not know. Only the engine thread.
 //
-//   job.plan(512, batch);            // prefill chunk, or one token a choice
+// Prompt and answer are one list of tokens to a choice: what its states have
+// not consumed yet is consumed in chunks, the last token gives a row. So a job
+// whose states were taken away goes on like one that was never started.
+//
+//   job.restore(...);                // states, from what is kept
+//   job.plan(512, batch);            // up to 512 tokens, or one a choice
 //   ... forward, eval ...
-//   job.accept(rows);                // sends events, samples
+//   job.accept(rows, vocabulary);    // sends events, samples
 #pragma once
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/choice_grammar.h"
 #include "engine/engine.h"
 #include "engine/grammar_compiler.h"
 #include "engine/mlx_kept_states.h"
+#include "speculation/drafter.h"
 
 namespace rapid {
 
@@ -32,57 +40,129 @@ struct Ticketed {
   const RequestId id;
   const GenerateRequest request;
   const EngineSink sink;
-  GrammarFuture grammar;  // set before the engine thread sees this
+  const std::string lane;  // the request's, or one by its prompt
+  // Set before the engine thread sees this:
+  GrammarFuture grammar;
+  AdapterPtr adapter;
   std::atomic<bool> cancelled = false;
   std::vector<std::atomic<bool>> cancelled_choices;
 };
 
+// For a row whose answer is likely to repeat these tokens.
+using DrafterMaker =
+    std::function<std::unique_ptr<Drafter>(std::span<const int32_t>)>;
+
 class Job {
  public:
-  // `root` holds the states of the prompt's first tokens, if of any.
+  // Tokens of an answer that room is made for ahead. Few get as long as they
+  // may: kept prompts don't go for nothing.
+  static constexpr int kSoon = 64;
+  // Rows of prompt logits held at a time: 64 x 262144 floats are 64 MiB.
+  static constexpr int kScoredRows = 64;
+  // Hidden rows held at a time: smaller than as many rows of logits.
+  static constexpr int kPooledRows = 256;
+
   Job(std::shared_ptr<Ticketed> ticketed,
-      Sequence root,
       const JobLimits& limits,
       TaskThread& masks);
 
-  // Honours cancels, then appends the inputs of the next step. Nothing is
-  // appended when the job is done.
-  void plan(int prefill_chunk, std::vector<SequenceInput>& batch);
-  // How many rows of logits plan() asked for.
+  // Ends the choices that nobody waits for any more.
+  void honour_cancels();
+  // States for the next choice that has none; true if they were given.
+  bool restore(
+      KeptStates& kept, const Model& model, const StateOptions& options);
+  // Takes the states of all choices away.
+  void drop_states();
+
+  // Guesses of how its choices go on, where a step may take them: one Drafter
+  // of each choice that decodes. draft() makes the guesses, plan() takes along
+  // what they keep then.
+  void drafters(const DrafterMaker& make, std::vector<Drafter*>& rows);
+  void draft(const DraftTerms& terms);
+
+  // Appends the inputs of the next step: the last token of every choice that
+  // decodes, and at most `most` of the tokens to be consumed before that.
+  // Returns how many of the latter. Nothing is appended to a done job.
+  int plan(int most, std::vector<SequenceInput>& batch);
+  // How many rows of logits plan() asked for, and inputs it appended.
   int rows() const { return rows_; }
-  // The rows, each `vocabulary` floats; they are scratch.
-  void accept(std::span<float> rows, int vocabulary);
+  int inputs() const { return static_cast<int>(planned_.size()); }
+  // The rows, each `width` floats (the vocabulary's, or a hidden row's when
+  // the job embeds); they are scratch.
+  void accept(std::span<float> rows, int width);
+
+  // Consumed so far, the prompt shall be looked at: no chunk goes over it.
+  void cut_at(int length);
+  // Such a place, or one that KeptStates chose, where the last step ended.
+  const std::optional<SnapshotPlace>& reached() const { return reached_; }
+
+  // Only the grammar keeps the prompt from its end. Waits a little for it.
+  bool awaits_grammar() const { return awaits_grammar_; }
+  void await_grammar() const;
 
   bool done() const { return done_; }
+  bool failed() const { return failed_; }
   void fail(Error error);
   // The prompt, as far as it is in, and the first choice's answer.
-  const Sequence& root() const { return root_; }
+  const Sequence& root() const { return branches_.front().sequence; }
 
+  const Ticketed& ticketed() const { return *ticketed_; }
+  const GenerateRequest& request() const { return ticketed_->request; }
+  bool started() const { return started_ > 0; }  // restored once
   int cached() const { return cached_; }
-  int step_tokens() const { return step_tokens_; }
-  bool prefilling() const { return prefilled_ < prompt().size(); }
+  bool prefilling() const { return !branched_; }
+  bool embeds() const { return request().embedding.has_value(); }
+  bool lacks_states() const;
+  // Tokens to be consumed before all choices decode.
+  int backlog() const;
+  int open_choices() const { return open_; }
   int generated() const { return generated_; }
+  bool scores() const { return request().prompt_logprobs.has_value(); }
   uint64_t state_bytes() const;
+  // What it will hold soon: the prompt and a little of the answer.
+  uint64_t soon_bytes(const KeptStates& kept) const;
 
  private:
   struct Branch {
-    Sequence* sequence = nullptr;
-    std::unique_ptr<Sequence> own;  // choices behind the first
-    Sampler sampler;
+    Sequence sequence;  // without the end token
+    std::optional<Sampler> sampler;
     std::unique_ptr<ChoiceGrammar> grammar;
-    int32_t next = -1;  // sampled, not yet in the state
+    std::unique_ptr<Drafter> drafter;
+    std::vector<int32_t> forced;  // by the grammar
+    std::vector<int32_t> step;    // its input where guesses go along
     int generated = 0;
     bool open = true;
+
+    // Its next input gives a row.
+    bool decodes() const {
+      return !sequence.states.empty() && sequence.left() == 1;
+    }
+  };
+  struct Planned {
+    int choice = 0;
+    int count = 0;
+    int rows = 0;
+    int guesses = 0;
   };
 
-  const GenerateRequest& request() const { return ticketed_->request; }
   const std::vector<int32_t>& prompt() const { return request().prompt; }
-  void honour_cancels();
-  bool grammar_ready(std::chrono::milliseconds wait);
+  int plan_prompt(int most, std::vector<SequenceInput>& batch);
+  int to_next_place(int consumed) const;
+  void add(
+      int choice,
+      int count,
+      SequenceInput::Logits logits,
+      std::vector<SequenceInput>& batch);
+  bool add_guesses(int choice, std::vector<SequenceInput>& batch);
+  void accept_guesses(const Planned& each, std::span<float> rows, int width);
+  bool grammar_ready();
   void prepare_masks();
-  void score_prompt(std::span<float> rows, int vocabulary);
-  void accept_prefill(std::span<float> rows, int vocabulary);
+  void score_prompt(int count, std::span<float> rows, int vocabulary);
+  void accept_prefill(int count, std::span<float> rows, int vocabulary);
+  bool pools_all(int consumed) const;  // the rows of the next chunk
+  void accept_embedded(int count, std::span<const float> rows, int width);
   void branch_out(std::span<float> row);
+  void replay_grammar();
   Sampler make_sampler(int choice) const;
   void sample(int choice, std::span<float> row);
   void end(int choice, EngineChoiceEnd::Reason reason, int32_t token = -1);
@@ -94,17 +174,24 @@ class Job {
   TaskThread& masks_;
   std::unique_ptr<ChoiceGrammar> grammar_;  // what the choices start with
   std::vector<std::string> grammar_relaxed_;
-  Sequence root_;
+  // One, of the prompt, until it is in; then one of each choice.
+  std::vector<Branch> branches_;
+  bool branched_ = false;
   int cached_ = 0;
-  size_t prefilled_ = 0;
-  int step_tokens_ = 0;
+  int told_ = 0;                       // of the prompt, by EngineProgress
+  std::vector<SnapshotPlace> places_;  // ascending
+  std::optional<SnapshotPlace> reached_;
+  bool awaits_grammar_ = false;
   int rows_ = 0;
+  std::vector<Planned> planned_;
   std::vector<EngineLogprob> prompt_logprobs_;
-  std::vector<Branch> branches_;  // empty until the prompt is in
-  std::vector<int> planned_;      // choices in the step under way
+  std::optional<Pooler> pooler_;
   int open_ = 0;
   int generated_ = 0;
+  int drafted_ = 0;
+  int accepted_ = 0;
   bool done_ = false;
+  bool failed_ = false;
   double started_ = 0;
   double prefill_seconds_ = 0;
   double first_token_ = 0;

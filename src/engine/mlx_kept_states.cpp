@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "engine/lane_clock.h"
 
 namespace rapid {
 namespace {
@@ -15,21 +16,11 @@ namespace {
 constexpr int kWorthReading = 64;
 constexpr size_t kWorthSaving = 128;
 constexpr int kDamagedReads = 4;
-constexpr int kFirstAnswer = 64;
-
-// Who shares the beginning of a prompt is taken for one agent.
-std::string lane_of(std::span<const int32_t> tokens) {
-  constexpr size_t kTokens = 256;
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  for (const int32_t token : tokens.first(std::min(tokens.size(), kTokens))) {
-    hash = (hash ^ static_cast<uint32_t>(token)) * 0x100000001b3;
-  }
-  return fmt::format("{:016x}", hash);
-}
+constexpr size_t kWarmConversations = 8;
 
 // Prompt logprobs need the logits of every position: nothing kept helps.
 bool reads_cache(const GenerateRequest& request) {
-  return request.use_cache && !request.prompt_logprobs;
+  return request.use_cache && !request.prompt_logprobs && !request.embedding;
 }
 
 }  // namespace
@@ -41,15 +32,23 @@ KeptStates::KeptStates(
     std::unique_ptr<DiskTier> disk)
     : cost_(std::move(cost)),
       budget_(budget),
+      most_kept_(most_kept),
       trie_({.byte_cap = most_kept}),
-      disk_(std::move(disk)) {}
+      disk_(std::move(disk)),
+      most_warm_(most_kept / 2) {
+  if (disk_) {
+    to_warm_ = disk_->recent(kWarmConversations);
+    std::ranges::reverse(to_warm_);  // the latest at the end
+  }
+}
 
 // The prompt is shared by all choices; each has its own answer.
 uint64_t KeptStates::need(
     const GenerateRequest& request, int64_t answer) const {
   const auto length = static_cast<int64_t>(request.prompt.size());
   const uint64_t one = cost_.bytes(length + answer);
-  return one + (request.choices - 1) * (one - cost_.bytes(length));
+  return one + (request.choices - 1) *
+                   (one - cost_.bytes(length) + cost_.fixed_bytes);
 }
 
 Result<JobLimits> KeptStates::limits(
@@ -78,7 +77,7 @@ Result<JobLimits> KeptStates::limits(
             request.choices,
             out.max_tokens,
             budget_ / kMiB),
-        "send a shorter prompt, or a smaller max_tokens"};
+        "ask for fewer choices, a shorter prompt or a smaller max_tokens"};
   }
   int low = 1;  // fits
   int high = out.max_tokens;
@@ -90,39 +89,70 @@ Result<JobLimits> KeptStates::limits(
   return out;
 }
 
-Sequence KeptStates::take_up(
+int KeptStates::take_up(
     const Model& model,
     const StateOptions& options,
     const GenerateRequest& request,
-    const JobLimits& limits) {
-  // An answer seldom gets as long as it may: room for the rest is made when
-  // it comes (make_room), so that kept prompts don't go for nothing.
-  make_room(need(request, std::min(limits.max_tokens, kFirstAnswer)));
-  const auto prompt = std::span(request.prompt);
+    const std::string& lane,
+    Sequence& sequence) {
+  std::vector<int32_t> memory;
+  const auto tokens = adapters_.key(request.adapter, sequence.tokens, memory);
   TrieMatch found;
   if (reads_cache(request)) {
     // The last token is always evaluated: its row is wanted.
-    found = trie_.find(prompt, prompt.size() - 1);
-    TrieMatch more = from_disk(model, options, prompt, found.length);
+    found = trie_.find(tokens, tokens.size() - 1);
+    TrieMatch more =
+        from_disk(model, options, tokens, tokens.size() - 1, found.length);
     if (more.length > 0) {
+      more.common = found.common;
       found = std::move(more);
-      const auto tokens = prompt.first(static_cast<size_t>(found.length));
-      trie_.insert(tokens, found.states, lane_of(tokens));
+      trie_.insert(
+          tokens.first(static_cast<size_t>(found.length)), found.states, lane);
     }
   }
-  return Sequence::take_up(model, options, prompt, found);
+  sequence.take_up(model, options, found);
+  return std::max(found.common, found.length);
+}
+
+// One request's snapshots shall not drive out those of the others.
+std::vector<SnapshotPlace> KeptStates::places(
+    const GenerateRequest& request, int known, int common) const {
+  if (!reads_cache(request)) {
+    return {};
+  }
+  constexpr uint64_t kShare = 4;
+  return plan_snapshots(
+      cost_,
+      {.length = static_cast<int>(request.prompt.size()),
+       .known = known,
+       .common = common,
+       .borders = request.borders},
+      most_kept_ / kShare);
+}
+
+int KeptStates::known(
+    const GenerateRequest& request, std::span<const int32_t> prompt) {
+  if (!reads_cache(request)) {
+    return 0;
+  }
+  std::vector<int32_t> memory;
+  const auto tokens = adapters_.key(request.adapter, prompt, memory);
+  const int length = trie_.find(tokens, tokens.size() - 1).length;
+  return disk_ ? std::max(length, disk_->find(tokens, tokens.size() - 1).length)
+               : length;
 }
 
 // A state of clearly more than the `known` tokens; else of none.
 TrieMatch KeptStates::from_disk(
     const Model& model,
     const StateOptions& options,
-    std::span<const int32_t> prompt,
+    std::span<const int32_t> tokens,
+    size_t limit,
     int known) {
   TrieMatch out;
   // A damaged one is dropped by its load; there may be another.
   for (int attempt = 0; disk_ && attempt < kDamagedReads; ++attempt) {
-    const auto place = disk_->find(prompt, prompt.size() - 1);
+    const auto place = disk_->find(tokens, limit);
     if (place.length < known + kWorthReading) {
       return out;
     }
@@ -133,7 +163,7 @@ TrieMatch KeptStates::from_disk(
         return out;
       }
     }
-    auto states = disk_->load(prompt, place, std::move(builders));
+    auto states = disk_->load(tokens, place, std::move(builders));
     if (states) {
       out.length = place.length;
       out.states = *std::move(states);
@@ -150,6 +180,41 @@ void KeptStates::make_room(uint64_t bytes) {
   }
 }
 
+uint64_t KeptStates::next_to_warm() const {
+  return to_warm_.empty()
+             ? 0
+             : cost_.bytes(static_cast<int64_t>(to_warm_.back().size()));
+}
+
+void KeptStates::warm(const Model& model, const StateOptions& options) {
+  const uint64_t bytes = next_to_warm();
+  if (bytes == 0) {
+    return;
+  }
+  const auto tokens = std::move(to_warm_.back());
+  to_warm_.pop_back();
+  if (trie_.stats().bytes + bytes > most_warm_) {
+    return;
+  }
+  const int known = trie_.find(tokens, tokens.size()).length;
+  TrieMatch found = from_disk(model, options, tokens, tokens.size(), known);
+  if (found.length > 0) {
+    const auto prefix =
+        std::span(tokens).first(static_cast<size_t>(found.length));
+    trie_.insert(prefix, std::move(found.states), prompt_lane(prefix));
+  }
+}
+
+void KeptStates::clear() {
+  trie_.clear();
+  if (!disk_) {
+    return;
+  }
+  if (const Status done = disk_->clear(); !done) {
+    spdlog::warn("prompts on disk are not cleared: {}", done.error().what);
+  }
+}
+
 void KeptStates::reap() {
   if (disk_) {
     disk_->reap();
@@ -157,12 +222,17 @@ void KeptStates::reap() {
 }
 
 void KeptStates::remember(
-    const GenerateRequest& request, const Sequence& sequence) {
-  if (reads_cache(request) && !sequence.tokens.empty()) {
+    const GenerateRequest& request,
+    const std::string& lane,
+    const Sequence& sequence,
+    bool on_disk) {
+  std::vector<int32_t> memory;
+  const auto tokens = adapters_.key(request.adapter, sequence.known(), memory);
+  if (reads_cache(request) && !tokens.empty()) {
     const SnapshotSet states = sequence.snapshots();
-    trie_.insert(sequence.tokens, states, lane_of(sequence.tokens));
-    if (disk_ && sequence.tokens.size() >= kWorthSaving) {
-      disk_->save(sequence.tokens, states);
+    trie_.insert(tokens, states, lane);
+    if (disk_ && on_disk && tokens.size() >= kWorthSaving) {
+      disk_->save(tokens, states);
     }
   }
   reap();

@@ -1,23 +1,36 @@
 #include "engine/mlx_sequence.h"
 
-#include <algorithm>
-
 #include "state/paged_kv.h"
+#include "state/recurrent.h"
 
 namespace rapid {
 
-Sequence Sequence::take_up(
-    const Model& model,
-    const StateOptions& options,
-    std::span<const int32_t> prompt,
-    const TrieMatch& kept) {
-  Sequence out;
-  out.states = model.make_states(options);
+void Sequence::take_up(
+    const Model& model, const StateOptions& options, const TrieMatch& kept) {
+  states = model.make_states(options);
   for (size_t i = 0; i < kept.states.size(); ++i) {
-    out.states[i]->restore(*kept.states[i]);
+    states[i]->restore(*kept.states[i]);
   }
-  out.tokens.assign(prompt.begin(), prompt.begin() + kept.length);
-  return out;
+  consumed = kept.length;
+}
+
+void Sequence::drop() {
+  states.clear();
+  consumed = 0;
+}
+
+void Sequence::keep_way_back(int tokens) {
+  for (const auto& state : states) {
+    state->keep_way_back(tokens);
+  }
+}
+
+void Sequence::take_back(int count) {
+  for (const auto& state : states) {
+    if (!state->trim(count)) {
+      return drop();
+    }
+  }
 }
 
 SnapshotSet Sequence::snapshots() const {
@@ -31,6 +44,7 @@ SnapshotSet Sequence::snapshots() const {
 Sequence Sequence::fork() const {
   Sequence out;
   out.tokens = tokens;
+  out.consumed = consumed;
   for (const auto& state : states) {
     out.states.push_back(state->fork());
   }
@@ -45,28 +59,21 @@ uint64_t Sequence::bytes() const {
   return sum;
 }
 
-StateCost::StateCost(const SequenceState& after_one_token) {
+StateCost state_cost(const SequenceState& after_one_token) {
+  StateCost out;
   for (const auto& state : after_one_token) {
-    Layer layer{state->bytes(), 1, 0};
+    if (dynamic_cast<const Recurrent*>(state.get()) != nullptr) {
+      out.fixed_bytes += state->bytes();
+      continue;
+    }
+    StateCost::Layers layer{1, state->bytes(), 1, 0};
     if (const auto* paged = dynamic_cast<const PagedKv*>(state.get())) {
       layer.page_tokens = kPageTokens;
       layer.window = paged->window();
     }
-    layers_.push_back(layer);
+    out.add(layer);
   }
-}
-
-uint64_t StateCost::bytes(int64_t tokens) const {
-  uint64_t sum = 0;
-  for (const Layer& layer : layers_) {
-    // A window holds its tokens and a page that it has partly left.
-    const int64_t held =
-        layer.window > 0 ? std::min(tokens, layer.window + layer.page_tokens)
-                         : tokens;
-    sum +=
-        layer.page_bytes * ((held + layer.page_tokens - 1) / layer.page_tokens);
-  }
-  return sum;
+  return out;
 }
 
 }  // namespace rapid

@@ -303,6 +303,17 @@ Result<std::shared_ptr<const TextModel>> open_text_model(
   model->history.render_calls = render_calls_of(*model->format);
   model->reasoning = reasoning_of_template(source);
   model->end_tokens = all_end_tokens(*files, *model);
+  if (model->chat_template) {
+    std::vector<std::string> ends;
+    for (const int32_t id : model->end_tokens) {
+      ends.push_back(model->tokenizer->token_bytes(id));
+    }
+    model->turn_marks = probe_turn_marks(
+        [&](const TemplateInput& input) {
+          return model->chat_template->render(input);
+        },
+        std::move(ends));
+  }
   model->defaults = sampling_defaults(files->generation_config);
   release_free_memory();  // building a tokenizer takes far more than it keeps
   return std::shared_ptr<const TextModel>(std::move(model));

@@ -18,6 +18,7 @@ void register_format_auto(FormatRegistry& registry) {
            fenced_json(),
            italic_json(),
            worn_tags(),
+           wrapped_json("<function_call>", "</function_call>"),
            bare_json(),
            python_list()}}));
 }

@@ -57,6 +57,19 @@ std::string_view member_text(std::string_view text, std::string_view key) {
   }
 }
 
+// The elements of the valid JSON list `text`, as they stand.
+std::vector<std::string_view> element_texts(std::string_view text) {
+  std::vector<std::string_view> out;
+  size_t i = skip_blank(text, 0) + 1;  // behind '['
+  while (i < text.size() && text[skip_blank(text, i)] != ']') {
+    i = skip_blank(text, i);
+    const size_t end = value_end(text, i);
+    out.push_back(trim_blank(text.substr(i, end - i)));
+    i = end + (end < text.size() && text[end] == ',' ? 1 : 0);
+  }
+  return out;
+}
+
 Error not_a_call(std::string why) {
   return {ErrorCode::invalid_argument, std::move(why)};
 }
@@ -141,9 +154,13 @@ Status add_calls(
     out.push_back(std::move(call));
     return {};
   }
-  for (const Json& one : value) {
-    RAPID_TRY(JsonCall call, interpret(one, ""));
-    call.text = dump_json(one);
+  std::vector<std::string_view> texts(value.size());
+  if (strict) {
+    texts = element_texts(text);
+  }
+  for (size_t i = 0; i < value.size(); ++i) {
+    RAPID_TRY(JsonCall call, interpret(value[i], texts[i]));
+    call.text = strict ? std::string(texts[i]) : dump_json(value[i]);
     out.push_back(std::move(call));
   }
   return {};

@@ -111,7 +111,7 @@ class ActionSyntax final : public CallSyntax {
         break;
       }
       const PythonCall& call = calls->front();
-      const size_t from = out.events.empty() ? 0 : begin;
+      const size_t from = out.consumed;
       at = begin + call.consumed;
       push_call(
           context.tools,

@@ -6,6 +6,10 @@
 
 #include <curl/curl.h>
 
+#include <map>
+#include <string>
+#include <string_view>
+
 namespace rapid {
 
 struct CurlLibrary {
@@ -23,5 +27,20 @@ struct CurlLibrary {
   // Any thread; never unloaded.
   static const CurlLibrary* get();
 };
+
+// Frees what libcurl made; only where there is a library.
+struct CurlFree {
+  void operator()(CURL* curl) const;
+  void operator()(curl_slist* list) const;
+};
+
+// This machine itself is never reached through a proxy.
+void set_url(CURL* curl, const std::string& url);
+
+// A line of a reply's head, as CURLOPT_HEADERFUNCTION gives it: into `headers`,
+// the name in lower case, which is returned; "" where the line has none. A
+// status line empties them: another hop's follow.
+std::string add_header_line(
+    std::string_view line, std::map<std::string, std::string>& headers);
 
 }  // namespace rapid

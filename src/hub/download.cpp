@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "hub/file_writer.h"
 #include "hub/http_get.h"
+#include "hub/pieces.h"
 #include "hub/text_file.h"
 
 namespace rapid {
@@ -71,7 +72,36 @@ class Download {
  private:
   bool known_hash() const { return !request_.expected_sha256.empty(); }
 
+  // Over several connections, while all goes well; the rest, and servers that
+  // take no ranges, in one stream.
   Status fetch() {
+    const uint64_t expected = request_.expected_bytes;
+    if (known_hash() && request_.at_once > 1 &&
+        expected > writer_.size() + 2 * request_.piece_bytes) {
+      const Status done = fetch_pieces(
+          {.url = request_.url,
+           .bearer = request_.bearer,
+           .etag = etag_,
+           .from = writer_.size(),
+           .to = expected,
+           .piece_bytes = request_.piece_bytes,
+           .at_once = request_.at_once},
+          [this](std::span<const std::byte> bytes) {
+            return writer_.write(bytes);
+          },
+          [this](uint64_t waiting) {
+            waiting_ = waiting;
+            return report(false);
+          });
+      waiting_ = 0;
+      if (done || done.error().code == ErrorCode::cancelled) {
+        return done;
+      }
+    }
+    return fetch_stream();
+  }
+
+  Status fetch_stream() {
     for (int left = kTries - 1;; --left) {
       const uint64_t before = writer_.size();
       const HttpOutcome out =
@@ -181,7 +211,7 @@ class Download {
     }
     reported_ = now;
     return progress_(
-        writer_.size(),
+        writer_.size() + waiting_,
         request_.expected_bytes != 0 ? request_.expected_bytes : total_);
   }
 
@@ -221,6 +251,7 @@ class Download {
   std::string etag_;
   FileWriter writer_;
   uint64_t total_ = 0;
+  uint64_t waiting_ = 0;  // in pieces that came before their turn
   double reported_ = 0;
 };
 

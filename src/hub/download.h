@@ -19,6 +19,10 @@ struct DownloadRequest {
   uint64_t expected_bytes = 0;  // 0 = unknown
   std::string expected_sha256;  // "" = unknown
   std::string bearer;           // "" = none; never logged
+  // Of a file whose size and hash are known and that lacks more than two
+  // pieces, so many come at once.
+  uint64_t piece_bytes = uint64_t{16} << 20;
+  int at_once = 4;
 };
 
 // progress(done, total): total 0 = unknown; returning false cancels.

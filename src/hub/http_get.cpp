@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cctype>
 #include <memory>
 
 #include "hub/curl_library.h"
@@ -29,37 +27,10 @@ struct Transfer {
   bool cancelled = false;
 };
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(
-      out, out.begin(), [](unsigned char c) { return std::tolower(c); });
-  return out;
-}
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text[0]))) {
-    text.remove_prefix(1);
-  }
-  while (!text.empty() &&
-         std::isspace(static_cast<unsigned char>(text.back()))) {
-    text.remove_suffix(1);
-  }
-  return text;
-}
-
 size_t on_header(char* data, size_t size, size_t count, void* user) {
-  auto& transfer = *static_cast<Transfer*>(user);
-  const std::string_view line(data, size * count);
-  const size_t colon = line.find(':');
-  if (line.starts_with("HTTP/")) {
-    transfer.reply.headers.clear();  // the next hop
-  } else if (colon != std::string_view::npos) {
-    const std::string name = lower(line.substr(0, colon));
-    const std::string_view value = trim(line.substr(colon + 1));
-    transfer.reply.headers[name] = value;
-    if (name == "x-linked-etag") {
-      transfer.reply.linked_etag = value;
-    }
+  HttpReply& reply = static_cast<Transfer*>(user)->reply;
+  if (add_header_line({data, size * count}, reply.headers) == "x-linked-etag") {
+    reply.linked_etag = reply.headers["x-linked-etag"];
   }
   return size * count;
 }
@@ -125,14 +96,9 @@ Error http_error(const std::string& url, long status) {
                       : "try again later"};
 }
 
-struct CurlFree {
-  void operator()(CURL* curl) const { api().easy_cleanup(curl); }
-  void operator()(curl_slist* list) const { api().slist_free_all(list); }
-};
-
 void set_options(CURL* curl, const HttpGet& request, Transfer& transfer) {
   const bool secure = request.url.starts_with("https:");
-  api().easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+  set_url(curl, request.url);
   api().easy_setopt(curl, CURLOPT_USERAGENT, "rapid-mlx");
   api().easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   api().easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
@@ -149,9 +115,12 @@ void set_options(CURL* curl, const HttpGet& request, Transfer& transfer) {
     api().easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
     api().easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, request.bearer.c_str());
   }
-  if (request.resume_from != 0) {
+  if (request.resume_from != 0 || request.range_end != 0) {
     // As a range, which unlike RESUME_FROM lets a server answer 200.
-    const std::string range = fmt::format("{}-", request.resume_from);
+    std::string range = fmt::format("{}-", request.resume_from);
+    if (request.range_end != 0) {
+      range += std::to_string(request.range_end - 1);
+    }
     api().easy_setopt(curl, CURLOPT_RANGE, range.c_str());
   }
   api().easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
@@ -210,7 +179,8 @@ HttpOutcome http_get(const HttpGet& request, const HttpSink& sink) {
   set_options(curl.get(), request, transfer);
   api().easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, message);
   std::unique_ptr<curl_slist, CurlFree> headers;
-  if (request.resume_from != 0 && !request.if_range.empty()) {
+  if ((request.resume_from != 0 || request.range_end != 0) &&
+      !request.if_range.empty()) {
     headers.reset(api().slist_append(
         nullptr, fmt::format("If-Range: {}", request.if_range).c_str()));
     api().easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());

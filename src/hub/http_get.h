@@ -18,6 +18,7 @@ struct HttpGet {
   std::string bearer;        // "" = none
   uint64_t resume_from = 0;  // Range, when not 0
   std::string if_range;      // ETag that the range belongs to
+  uint64_t range_end = 0;    // behind the last byte; 0 = to the end
 };
 
 struct HttpReply {

@@ -95,8 +95,10 @@ bool is_model_folder(const fs::path& folder) {
 std::optional<fs::path> find_in_hub_cache(const HubSource& source) {
   std::string folder = source.repository;
   folder.replace(folder.find('/'), 1, "--");
-  const fs::path snapshot =
+  const fs::path whole =
       snapshot_of(hub_cache_dir() / ("models--" + folder), source.revision);
+  const fs::path snapshot =
+      source.folder.empty() ? whole : whole / source.folder;
   if (!source.file.empty()) {
     const fs::path file = snapshot / source.file;
     return is_file(file) ? std::optional(file) : std::nullopt;
@@ -120,9 +122,15 @@ std::vector<CachedModel> list_hub_cache() {
     for (const fs::path& ref : children(model / "refs")) {
       const std::string revision = ref.filename().string();
       const fs::path snapshot = snapshot_of(model, revision);
+      const std::string full =
+          revision == "main" ? name : name + "@" + revision;
       if (is_model_folder(snapshot)) {
-        out.push_back(
-            {revision == "main" ? name : name + "@" + revision, snapshot});
+        out.push_back({full, snapshot});
+      }
+      for (const fs::path& inner : children(snapshot)) {
+        if (is_model_folder(inner)) {
+          out.push_back({full + "/" + inner.filename().string(), inner});
+        }
       }
     }
   }

@@ -5,8 +5,12 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <set>
 
+#include "base/clock.h"
 #include "hub/http_get.h"
+#include "hub/hub_cache.h"
+#include "hub/text_file.h"
 
 namespace rapid {
 
@@ -21,9 +25,18 @@ std::string endpoint() {
   return text;
 }
 
+// $HF_TOKEN, else what `hf auth login` left beside the hub's cache.
 std::string token() {
-  const char* value = std::getenv("HF_TOKEN");
-  return value ? value : "";
+  if (const char* value = std::getenv("HF_TOKEN")) {
+    return value;
+  }
+  const char* named = std::getenv("HF_TOKEN_PATH");
+  const auto text = read_optional_text(
+      named ? std::filesystem::path(named)
+            : hub_cache_dir().parent_path() / "token");
+  std::string out = text ? *text : "";
+  std::erase_if(out, [](unsigned char c) { return std::isspace(c); });
+  return out;
 }
 
 bool plain(std::string_view name) {
@@ -38,8 +51,13 @@ uint64_t size_of(const Json& entry) {
   return size.is_number_unsigned() ? size.get<uint64_t>() : 0;
 }
 
-// The hub's "siblings", those with plain names in the top folder.
-std::vector<HubFile> read_siblings(const Json& answer) {
+// The hub's "siblings", those with plain names in the folder; in `folders`
+// others that have weights.
+std::vector<HubFile> read_siblings(
+    const Json& answer,
+    std::string_view folder,
+    std::set<std::string>& folders) {
+  const std::string before = folder.empty() ? "" : std::string(folder) + "/";
   std::vector<HubFile> files;
   if (!answer.is_object() || !answer.contains("siblings")) {
     return files;
@@ -55,8 +73,16 @@ std::vector<HubFile> read_siblings(const Json& answer) {
     if (lfs.is_object() && lfs.value("sha256", Json()).is_string()) {
       file.sha256 = lfs["sha256"].get<std::string>();
     }
-    if (plain(file.name)) {
-      files.push_back(std::move(file));
+    const size_t slash = file.name.rfind('/');
+    if (slash != file.name.npos &&
+        (file.name.ends_with(".safetensors") || file.name.ends_with(".gguf"))) {
+      folders.insert(file.name.substr(0, slash));
+    }
+    if (file.name.starts_with(before)) {
+      file.name.erase(0, before.size());
+      if (plain(file.name)) {
+        files.push_back(std::move(file));
+      }
     }
   }
   return files;
@@ -91,7 +117,8 @@ std::vector<HubFile> pick(
 
 Result<std::vector<HubFile>> choose_files(
     const Json& answer, const HubSource& source) {
-  const auto files = read_siblings(answer);
+  std::set<std::string> folders;
+  const auto files = read_siblings(answer, source.folder, folders);
   if (!source.file.empty()) {
     auto named = files;
     std::erase_if(
@@ -113,6 +140,15 @@ Result<std::vector<HubFile>> choose_files(
       files, [](const HubFile& file) { return file.name.ends_with(".gguf"); });
   if (ggufs.size() == 1) {
     return ggufs;
+  }
+  if (ggufs.empty() && !folders.empty()) {
+    return Error{
+        ErrorCode::invalid_argument,
+        fmt::format(
+            "{} has its models in folders: {}",
+            source.repository,
+            fmt::join(folders, ", ")),
+        fmt::format("name one: {}/FOLDER", source.repository)};
   }
   if (ggufs.empty()) {
     return Error{
@@ -141,14 +177,35 @@ Result<std::vector<HubFile>> hub_files(
   return choose_files(answer, source);
 }
 
+Status hub_reachable() {
+  constexpr double kPatience = 2;
+  const double end = now_seconds() + kPatience;
+  HttpSink sink;
+  sink.begin = [](const HttpReply&) -> Status {
+    // That it answers is all that was asked.
+    return Error{ErrorCode::cancelled, ""};
+  };
+  sink.body = [](std::span<const std::byte>) { return Status(); };
+  sink.keep_going = [&] { return now_seconds() < end; };
+  const HttpOutcome out = http_get({.url = endpoint()}, sink);
+  if (out.reply.status > 0) {
+    return {};
+  }
+  return Error{
+      ErrorCode::io,
+      fmt::format("{} does not answer within {} s", endpoint(), kPatience)};
+}
+
 DownloadRequest hub_file_request(
     const HubSource& source, const std::string& file) {
   DownloadRequest request;
   request.url = fmt::format(
-      "{}/{}/resolve/{}/{}",
+      "{}/{}/resolve/{}/{}{}{}",
       endpoint(),
       source.repository,
       source.revision,
+      source.folder,
+      source.folder.empty() ? "" : "/",
       file);
   request.bearer = token();
   return request;

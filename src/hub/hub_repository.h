@@ -1,5 +1,6 @@
-// A repository on the Hugging Face hub ($HF_ENDPOINT, $HF_TOKEN): its list of
-// files, what of them a model needs, and where they are fetched from.
+// A repository on the Hugging Face hub ($HF_ENDPOINT; $HF_TOKEN or the token
+// file of its own tools): its list of files, what of them a model needs, and
+// where they are fetched from.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,9 @@ Result<std::vector<HubFile>> hub_files(
 // The choice alone, out of what the hub's API answered.
 Result<std::vector<HubFile>> choose_files(
     const Json& answer, const HubSource& source);
+
+// Does the hub answer, within two seconds?
+Status hub_reachable();
 
 // Without target, size and hash.
 DownloadRequest hub_file_request(

@@ -110,6 +110,12 @@ Result<const Json*> find_quantisation(const Json& config) {
           "config.json"};
     }
     if (const auto m = found->find("quant_method"); m != found->end()) {
+      if (*m == "fp8") {
+        return nullptr;  // e4m3 bytes that are made plain at load
+      }
+      if (*m == "mxfp4") {
+        return nullptr;  // its blocks have names of their own
+      }
       return unsupported(fmt::format(
           "the model is quantised by {}, which is not supported",
           m->is_string() ? m->get<std::string>() : dump_json(*m)));

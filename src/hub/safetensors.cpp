@@ -31,6 +31,9 @@ std::string shown(std::string_view name) {
 }
 
 std::optional<TensorType> plain_type(std::string_view name) {
+  if (name == "F8_E4M3") {
+    return TensorType::u8;  // bytes whose meaning config.json tells (fp8)
+  }
   for (int i = 0; i <= static_cast<int>(TensorType::boolean); ++i) {
     const auto type = static_cast<TensorType>(i);
     if (tensor_type_info(type).name == name) {

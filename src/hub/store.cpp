@@ -9,6 +9,7 @@
 #include "hub/file_writer.h"
 #include "hub/hub_cache.h"
 #include "hub/store_names.h"
+#include "hub/user_aliases.h"
 
 namespace rapid {
 
@@ -126,18 +127,16 @@ Store Store::open_default() {
 }
 
 Result<fs::path> Store::locate(std::string_view model) const {
-  if (const CatalogueEntry* entry = find_in_catalogue(model)) {
-    if (const auto path = find_entry(root_, *entry)) {
+  const std::string target = user_alias_target(model);
+  const std::string_view meant = target.empty() ? model : target;
+  if (!find_in_catalogue(meant)) {
+    if (const auto path = as_path(meant)) {
       return *path;
     }
-    return not_here(model);
   }
-  if (const auto path = as_path(model)) {
-    return *path;
-  }
-  const auto name = parse_model_name(model);
+  const auto name = parse_model_name(meant);
   if (!name) {
-    return unknown_model(model);
+    return unknown_model(meant);
   }
   if (const auto path = find_named(root_, *name)) {
     return *path;
@@ -156,7 +155,11 @@ Result<std::vector<StoredModel>> Store::list() const {
     const std::string name = folder.filename().string();
     add(name, folder);
     for (const fs::path& inner : folders_in(folder)) {
-      add(name + "/" + inner.filename().string(), inner);
+      const std::string repository = name + "/" + inner.filename().string();
+      add(repository, inner);
+      for (const fs::path& part : folders_in(inner)) {
+        add(repository + "/" + part.filename().string(), part);
+      }
     }
   }
   for (const CachedModel& cached : list_hub_cache()) {
@@ -189,8 +192,10 @@ Result<uint64_t> Store::remove(std::string_view model) const {
   bytes += remove_tree(root_ / ".wheels" / name->key());
   std::error_code ignored;
   if (name->hub) {
-    fs::remove(root_ / name->place(), ignored);  // only when empty
-    fs::remove((root_ / name->place()).parent_path(), ignored);
+    for (fs::path left = root_ / name->place(); left != root_;
+         left = left.parent_path()) {
+      fs::remove(left, ignored);  // only when empty
+    }
   }
   if (here || bytes != 0) {
     return bytes;

@@ -8,34 +8,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <numeric>
 #include <thread>
 #include <vector>
 
 #include "base/utf8.h"
 #include "hub/file_writer.h"
+#include "hub/user_aliases.h"
 
 namespace rapid {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min(
-          {above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
 
 bool looks_like_path(std::string_view model) {
   const auto slashes = std::ranges::count(model, '/');
@@ -49,8 +33,11 @@ fs::path ModelName::place() const {
   if (entry) {
     return entry->alias;
   }
-  return hub->revision == "main" ? hub->repository
-                                 : hub->repository + "@" + hub->revision;
+  std::string out = hub->repository;
+  if (hub->revision != "main") {
+    out += "@" + hub->revision;
+  }
+  return hub->folder.empty() ? out : out + "/" + hub->folder;
 }
 
 std::string ModelName::key() const {
@@ -61,8 +48,16 @@ std::string ModelName::key() const {
 
 std::optional<ModelName> parse_model_name(std::string_view model) {
   ModelName name;
-  name.entry = find_in_catalogue(model);
-  if (name.entry) {
+  const std::string target = user_alias_target(model);
+  if (!target.empty()) {
+    model = target;
+  }
+  if (const CatalogueEntry* entry = find_in_catalogue(model)) {
+    if (entry->file.empty()) {
+      name.hub = entry->sources.front().hub;
+    } else {
+      name.entry = entry;
+    }
     return name;
   }
   if (looks_like_path(model)) {
@@ -87,21 +82,15 @@ Error unknown_model(std::string_view model) {
         "check the path",
         shown};
   }
-  const CatalogueEntry* best = nullptr;
-  size_t distance = std::min<size_t>(model.size(), 64) / 2 + 1;
-  for (const CatalogueEntry& entry : catalogue()) {
-    const size_t d = edit_distance(model.substr(0, 64), entry.alias);
-    if (d < distance || (!model.empty() && entry.alias.starts_with(model))) {
-      best = &entry;
-      distance = std::min(d, distance);
-    }
-  }
+  const auto similar = similar_names(model, 3);
   return Error{
       ErrorCode::not_found,
       fmt::format(
           "there is no model named {}{}",
           shown,
-          best ? fmt::format("; did you mean {}?", best->alias) : ""),
+          similar.empty()
+              ? ""
+              : fmt::format("; did you mean {}?", fmt::join(similar, ", or "))),
       "`rapid-mlx models` lists the known names; a folder, a .gguf file or "
       "org/name of the Hugging Face hub will do too",
       shown};

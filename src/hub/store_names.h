@@ -2,6 +2,7 @@
 // pull.cpp:
 //   <alias>/<file>              a catalogue entry
 //   <org>/<name>[@revision]/    a hub repository, or single files of it
+//   <org>/<name>[@revision]/<folder>/   the same of one of its folders
 //   .partial/<key>/  .wheels/<alias>/  .locks/<key>   work in progress
 #pragma once
 
@@ -15,7 +16,8 @@
 
 namespace rapid {
 
-// What a MODEL name that is not a path means.
+// What a MODEL name that is not a path means: an entry of the catalogue that is
+// one file, or a repository of the hub (of an entry, too).
 struct ModelName {
   const CatalogueEntry* entry = nullptr;
   std::optional<HubSource> hub;

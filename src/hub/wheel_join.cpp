@@ -1,7 +1,7 @@
 // The members of wheels (zip files) joined into one file.
 #include <fmt/format.h>
 #include <fnmatch.h>
-#include <zip.h>
+#include <minizip/unzip.h>
 
 #include <memory>
 
@@ -16,14 +16,12 @@ namespace {
 namespace fs = std::filesystem;
 
 struct ZipClose {
-  void operator()(zip_t* zip) const { zip_discard(zip); }
-  void operator()(zip_file_t* file) const { zip_fclose(file); }
+  void operator()(void* zip) const { unzClose(zip); }
 };
 
 struct Member {
   std::string wheel;
-  std::unique_ptr<zip_t, ZipClose> zip;
-  zip_uint64_t index = 0;
+  std::unique_ptr<void, ZipClose> zip;  // stands at the member
   uint64_t bytes = 0;
 };
 
@@ -34,37 +32,49 @@ Error bad_wheel(std::string what) {
       "the wheel is damaged or has changed: try another source"};
 }
 
+Error unreadable(const std::string& wheel, const char* what) {
+  return bad_wheel(fmt::format("cannot read {}: {}", wheel, what));
+}
+
 Result<Member> find_member(const fs::path& path, const std::string& glob) {
   Member out;
   out.wheel = path.filename().string();
-  int code = 0;
-  out.zip.reset(zip_open(path.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code));
+  out.zip.reset(unzOpen64(path.c_str()));
   if (!out.zip) {
-    zip_error_t error;
-    zip_error_init_with_code(&error, code);
-    const std::string why = zip_error_strerror(&error);
-    zip_error_fini(&error);
-    return bad_wheel(fmt::format("cannot read {}: {}", out.wheel, why));
+    return unreadable(out.wheel, "it is no zip file");
   }
   int found = 0;
-  const zip_int64_t count = zip_get_num_entries(out.zip.get(), 0);
-  for (zip_int64_t i = 0; i < count; ++i) {
-    zip_stat_t info;
-    const auto index = static_cast<zip_uint64_t>(i);
-    // Without FNM_PATHNAME, so that * crosses /.
-    if (zip_stat_index(out.zip.get(), index, 0, &info) != 0 ||
-        !(info.valid & ZIP_STAT_NAME) || !(info.valid & ZIP_STAT_SIZE) ||
-        ::fnmatch(glob.c_str(), info.name, 0) != 0) {
-      continue;
+  unz64_file_pos place{};
+  int step = unzGoToFirstFile(out.zip.get());
+  for (; step == UNZ_OK; step = unzGoToNextFile(out.zip.get())) {
+    unz_file_info64 info;
+    std::string name(1 << 16, '\0');  // no name is longer
+    if (unzGetCurrentFileInfo64(
+            out.zip.get(),
+            &info,
+            name.data(),
+            static_cast<uLong>(name.size()),
+            nullptr,
+            0,
+            nullptr,
+            0) != UNZ_OK) {
+      return unreadable(out.wheel, "its list of members is damaged");
     }
-    ++found;
-    out.index = index;
-    out.bytes = info.size;
+    // Without FNM_PATHNAME, so that * crosses /.
+    if (::fnmatch(glob.c_str(), name.c_str(), 0) == 0) {
+      ++found;
+      out.bytes = info.uncompressed_size;
+      unzGetFilePos64(out.zip.get(), &place);
+    }
+  }
+  if (step != UNZ_END_OF_LIST_OF_FILE) {
+    return unreadable(out.wheel, "its list of members is damaged");
   }
   if (found != 1) {
     return bad_wheel(fmt::format(
         "{} has {} members that match {}, expected 1", out.wheel, found, glob));
   }
+  unzGoToFilePos64(out.zip.get(), &place);
   return out;
 }
 
@@ -73,24 +83,21 @@ Status copy_member(
     FileWriter& out,
     const JoinedFile& expected,
     const PullHooks& hooks) {
-  std::unique_ptr<zip_file_t, ZipClose> file(
-      zip_fopen_index(member.zip.get(), member.index, 0));
-  if (!file) {
-    return bad_wheel(fmt::format(
-        "cannot read {}: {}", member.wheel, zip_strerror(member.zip.get())));
+  if (unzOpenCurrentFile(member.zip.get()) != UNZ_OK) {
+    return unreadable(member.wheel, "its member cannot be unpacked");
   }
   std::vector<std::byte> buffer(1 << 20);
   for (;;) {
     if (hooks.cancelled && hooks.cancelled()) {
       return Error{ErrorCode::cancelled, "the download was stopped"};
     }
-    const zip_int64_t n = zip_fread(file.get(), buffer.data(), buffer.size());
+    const int n = unzReadCurrentFile(
+        member.zip.get(), buffer.data(), static_cast<unsigned>(buffer.size()));
     if (n < 0) {
-      return bad_wheel(fmt::format(
-          "cannot read {}: {}", member.wheel, zip_file_strerror(file.get())));
+      return unreadable(member.wheel, "its member is damaged");
     }
     if (n == 0) {
-      return {};
+      break;
     }
     const auto size = static_cast<size_t>(n);
     if (size > expected.bytes - out.size()) {
@@ -104,6 +111,10 @@ Status copy_member(
       hooks.progress({expected.file, member.wheel, out.size(), expected.bytes});
     }
   }
+  if (unzCloseCurrentFile(member.zip.get()) != UNZ_OK) {
+    return unreadable(member.wheel, "its member has a wrong checksum");
+  }
+  return {};
 }
 
 Status join(

@@ -1,9 +1,12 @@
 #include "kernels/attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "kernels/attention_cpu.h"
+#include "kernels/attention_gpu.h"
+#include "kernels/coded_rows.h"
 #include "kernels/gpu_ops.h"
 
 namespace rapid {
@@ -18,9 +21,39 @@ struct PageParts {
 
 PageParts parts_of(const KvPage& page, const KvShape& shape) {
   const int h = shape.heads;
+  if (shape.bits > 0) {
+    return {coded_keys(page.data, shape), coded_values(page.data, shape)};
+  }
   return {
       mx::reshape(mx::take(page.data, 0, 0), {h, shape.dim, kPageTokens}),
       mx::reshape(mx::take(page.data, 1, 0), {h, kPageTokens, shape.dim})};
+}
+
+// The page with the rows of k and v [count, H, D] from slot `at` on.
+mx::array with_rows(
+    const KvPage& page,
+    const KvShape& shape,
+    const mx::array& k,
+    const mx::array& v,
+    int at) {
+  if (shape.bits > 0) {
+    const KvCodes codes = shape.codes();
+    return with_coded_rows(
+        page.data, shape, code_rows(k, codes), code_rows(v, codes), at);
+  }
+  const int end = at + k.shape(0);
+  const PageParts old = parts_of(page, shape);
+  const mx::array keys = mx::slice_update(
+      old.keys,
+      mx::transpose(mx::astype(k, shape.dtype), {1, 2, 0}),
+      mx::Shape{0, 0, at},
+      mx::Shape{shape.heads, shape.dim, end});
+  const mx::array values = mx::slice_update(
+      old.values,
+      mx::transpose(mx::astype(v, shape.dtype), {1, 0, 2}),
+      mx::Shape{0, at, 0},
+      mx::Shape{shape.heads, end, shape.dim});
+  return mx::stack({mx::flatten(keys, 1, 2), mx::flatten(values, 1, 2)}, 0);
 }
 
 // Replaces the arrays of the pages that the new rows touch.
@@ -35,24 +68,10 @@ void write_rows(
     const int count = std::min(kPageTokens - at, rows.rows - done);
     const int from = rows.first_row + done;
     const auto part = [&](const mx::array& a) {  // [count, H, D]
-      const mx::array mine =
-          mx::slice(a, {from, 0, 0}, {from + count, h, shape.dim});
-      return mx::astype(mine, shape.dtype);
+      return mx::slice(a, {from, 0, 0}, {from + count, h, shape.dim});
     };
     KvPage& page = *list.pages[static_cast<size_t>(position / kPageTokens)];
-    const PageParts old = parts_of(page, shape);
-    const mx::array keys = mx::slice_update(
-        old.keys,
-        mx::transpose(part(k), {1, 2, 0}),
-        mx::Shape{0, 0, at},
-        mx::Shape{h, shape.dim, at + count});
-    const mx::array values = mx::slice_update(
-        old.values,
-        mx::transpose(part(v), {1, 0, 2}),
-        mx::Shape{0, at, 0},
-        mx::Shape{h, at + count, shape.dim});
-    page.data =
-        mx::stack({mx::flatten(keys, 1, 2), mx::flatten(values, 1, 2)}, 0);
+    page.data = with_rows(page, shape, part(k), part(v), at);
     done += count;
   }
 }
@@ -71,15 +90,16 @@ PageParts gather(const PageList& list, int first_page, int last_page) {
       mx::concatenate(std::move(values), 1)};
 }
 
+// Rows of q from position `start` on.
 mx::array one_sequence(
     const mx::array& q,  // [n, Hq, D]
     const PageList& list,
+    int start,
     const AttentionOptions& options) {
   const int n = q.shape(0);
   const int heads = list.shape.heads;
   const int group = q.shape(1) / heads;
   const int dim = list.shape.dim;
-  const int start = list.length;
   const int first =
       options.window > 0 ? std::max(0, start - options.window + 1) : 0;
   const int first_page = first / kPageTokens;
@@ -94,7 +114,8 @@ mx::array one_sequence(
     seen = mx::logical_and(seen, mx::greater(to, low));
   }
   if (on_gpu() && options.softcap == 0) {
-    return fast_attention(q, kv.keys, kv.values, seen, options.scale);
+    return fast_attention(
+        q, kv.keys, kv.values, seen, options.scale, options.sinks);
   }
   const mx::array queries = mx::transpose(
       mx::reshape(q, {n, heads, group, dim}), {1, 2, 0, 3});  // [H, G, n, D]
@@ -107,9 +128,19 @@ mx::array one_sequence(
   }
   scores = mx::where(
       seen, scores, mx::array(-std::numeric_limits<float>::infinity()));
-  const mx::array out = mx::matmul(
-      mx::softmax(scores, -1, true),
-      mx::expand_dims(kv.values, 1));  // [H, G, n, D]
+  if (options.sinks) {
+    const mx::array sinks = mx::broadcast_to(
+        mx::reshape(*options.sinks, {heads, group, 1, 1}),
+        {heads, group, n, 1});
+    scores = mx::concatenate({scores, sinks}, -1);
+  }
+  mx::array shares = mx::softmax(scores, -1, true);
+  if (options.sinks) {
+    shares =
+        mx::slice(shares, {0, 0, 0, 0}, {heads, group, n, shares.shape(3) - 1});
+  }
+  const mx::array out =
+      mx::matmul(shares, mx::expand_dims(kv.values, 1));  // [H, G, n, D]
   return mx::reshape(mx::transpose(out, {2, 0, 1, 3}), {n, heads * group, dim});
 }
 
@@ -121,24 +152,64 @@ mx::array heads_of(const mx::array& qkv, int first, int heads, int dim) {
       {rows, heads, dim});
 }
 
+// x [T, H, D]
+mx::array normed(const mx::array& x, const RmsNorm& norm) {
+  if (norm.weight.size() == static_cast<size_t>(x.shape(2))) {
+    return norm_rows(x, norm);
+  }
+  const mx::array rows = mx::reshape(x, {x.shape(0), -1});
+  return mx::reshape(norm_rows(rows, norm), x.shape());
+}
+
 mx::array turned(
     const mx::array& x,
     const std::optional<RmsNorm>& norm,
     const mx::array& positions,
-    const RopeOptions& rope) {
-  return turn_heads(norm ? norm_rows(x, *norm) : x, positions, rope);
+    const AttentionOptions& o) {
+  if (!norm) {
+    return turn_heads(x, positions, o.rope);
+  }
+  return o.norm_last ? normed(turn_heads(x, positions, o.rope), *norm)
+                     : turn_heads(normed(x, *norm), positions, o.rope);
 }
 
-mx::array positions_of(std::span<const AttentionRows> batch) {
-  std::vector<mx::array> parts;
+int start_of(const AttentionRows& rows, const AttentionOptions& o) {
+  const bool held = o.source == KvSource::shared;
+  return rows.pages->length - (held ? rows.rows : 0);
+}
+
+std::vector<int32_t> positions_of(
+    std::span<const AttentionRows> batch, const AttentionOptions& o) {
+  std::vector<int32_t> out;
   for (const AttentionRows& rows : batch) {
-    const int start = rows.pages->length;
-    parts.push_back(mx::arange(start, start + rows.rows, mx::int32));
+    for (int i = 0; i < rows.rows; ++i) {
+      out.push_back(start_of(rows, o) + i);
+    }
   }
-  return parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), 0);
+  return out;
+}
+
+mx::array grown(
+    const mx::array& q,
+    const std::vector<int32_t>& positions,
+    const AttentionOptions& o) {
+  if (o.growth == 0) {
+    return q;
+  }
+  std::vector<float> factors;
+  for (const int32_t at : positions) {
+    factors.push_back(query_growth(o, at));
+  }
+  const auto rows = static_cast<int>(factors.size());
+  return mx::multiply(q, mx::array(factors.data(), {rows, 1, 1}));
 }
 
 }  // namespace
+
+float query_growth(const AttentionOptions& options, int position) {
+  const auto steps = static_cast<float>(position / options.growth_tokens);
+  return 1.0f + options.growth * std::log(1.0f + steps);
+}
 
 mx::array attention_reference(
     const mx::array& qkv,
@@ -146,28 +217,44 @@ mx::array attention_reference(
     std::span<const AttentionRows> batch) {
   const AttentionOptions& o = layer.options;
   const KvShape shape = batch.front().pages->shape;
-  const mx::array positions = positions_of(batch);
+  const std::vector<int32_t> at = positions_of(batch, o);
+  const mx::array positions(
+      at.data(), {static_cast<int>(at.size())}, mx::int32);
+  const int parts_of_q = o.gated ? 2 : 1;
+  const mx::array q_parts = mx::reshape(
+      heads_of(qkv, 0, parts_of_q * o.heads, shape.dim),
+      {qkv.shape(0), o.heads, parts_of_q, shape.dim});
   const mx::array q =
-      turned(heads_of(qkv, 0, o.heads, shape.dim), o.q_norm, positions, o.rope);
-  const mx::array k = turned(
-      heads_of(qkv, o.heads, shape.heads, shape.dim),
-      o.k_norm,
-      positions,
-      o.rope);
-  const mx::array v =
-      heads_of(qkv, o.heads + shape.heads, shape.heads, shape.dim);
+      grown(turned(mx::take(q_parts, 0, 2), o.q_norm, positions, o), at, o);
+  const bool shared = o.source == KvSource::shared;
+  std::vector<mx::array> kv;  // k and v
+  if (!shared) {
+    const int first = parts_of_q * o.heads;
+    const mx::array k = heads_of(qkv, first, shape.heads, shape.dim);
+    const mx::array v =
+        o.source == KvSource::key
+            ? k
+            : heads_of(qkv, first + shape.heads, shape.heads, shape.dim);
+    kv = {
+        turned(k, o.k_norm, positions, o), o.v_norm ? normed(v, *o.v_norm) : v};
+  }
   std::vector<mx::array> parts;
   for (const AttentionRows& rows : batch) {
-    write_rows(rows, k, v);
+    if (!shared) {
+      write_rows(rows, kv[0], kv[1]);
+    }
     const mx::array mine = mx::slice(
         q,
         {rows.first_row, 0, 0},
         {rows.first_row + rows.rows, q.shape(1), q.shape(2)});
-    parts.push_back(one_sequence(mine, *rows.pages, o));
-    rows.pages->length += rows.rows;
+    parts.push_back(one_sequence(mine, *rows.pages, start_of(rows, o), o));
+    rows.pages->length += shared ? 0 : rows.rows;
   }
-  const mx::array out =
+  mx::array out =
       parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), 0);
+  if (o.gated) {
+    out = mx::multiply(out, mx::sigmoid(mx::take(q_parts, 1, 2)));
+  }
   return mx::reshape(out, {out.shape(0), o.heads * shape.dim});
 }
 
@@ -175,8 +262,13 @@ mx::array attention(
     const mx::array& qkv,
     const AttentionPtr& layer,
     std::span<const AttentionRows> batch) {
-  return cpu_kernels_active() ? attention_cpu(qkv, layer, batch)
-                              : attention_reference(qkv, *layer, batch);
+  if (cpu_kernels_active()) {
+    return attention_cpu(qkv, layer, batch);
+  }
+  if (auto y = attention_gpu(qkv, *layer, batch)) {
+    return *y;
+  }
+  return attention_reference(qkv, *layer, batch);
 }
 
 }  // namespace rapid

@@ -19,6 +19,7 @@ struct AttentionCall {
   std::vector<AttentionSequence> sequences;
   AttentionPtr layer;
   KvShape shape;
+  KvCodes codes;  // of a coded shape
   int group = 1;  // query heads per KV head
   const float* qkv = nullptr;
   float* q = nullptr;  // normed and rotated [Hkv, T, group, D]
@@ -31,9 +32,15 @@ struct AttentionCall {
   float* queries(int head, int row) const {
     return q + (static_cast<size_t>(head) * tokens + row) * group * shape.dim;
   }
-  int width() const { return (heads() + 2 * shape.heads) * shape.dim; }
+  // Of a head of q in a row, with its gate.
+  int q_stride() const { return (options().gated ? 2 : 1) * shape.dim; }
+  int width() const {
+    return heads() * q_stride() +
+           kv_columns(options().source) * shape.heads * shape.dim;
+  }
 
   bool half() const { return shape.dtype == mx::float16; }
+  bool coded() const { return shape.bits > 0; }
   int state_size() const { return group * (shape.dim + 2); }
 };
 

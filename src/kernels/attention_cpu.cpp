@@ -1,6 +1,7 @@
 #include "kernels/attention_cpu.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/attention_call_cpu.h"
 #include "kernels/cpu_primitive.h"
@@ -42,7 +43,7 @@ struct Block {
   int rows;
 };
 
-// One tile's keys and values of one head, float32 or as stored.
+// One tile's keys and values of one head, float32 or halves as stored.
 struct Tile {
   const float* keys = nullptr;
   const float* values = nullptr;
@@ -50,8 +51,23 @@ struct Tile {
   const uint16_t* half_values = nullptr;
 };
 
-Tile tile_of(const Call& call, const Sequence& s, int index, int head) {
+size_t tile_floats(const Call& call) {
+  return static_cast<size_t>(kPageTokens) * call.shape.dim;
+}
+
+// Codes are read back to `memory`, twice tile_floats().
+Tile tile_of(
+    const Call& call, const Sequence& s, int index, int head, float* memory) {
   KvPage& page = *s.pages[static_cast<size_t>(index)];
+  count_read(page.data.nbytes() / static_cast<size_t>(call.shape.heads), 0);
+  if (call.coded()) {
+    const uint8_t* keys = page.data.data<uint8_t>() + head * call.codes.bytes;
+    const uint8_t* values = keys + call.shape.heads * call.codes.bytes;
+    kernel_table().keys_of_codes(call.codes, keys, memory);
+    kernel_table().values_of_codes(
+        call.codes, values, memory + tile_floats(call));
+    return {memory, memory + tile_floats(call)};
+  }
   const size_t keys = page_at(call.shape, 0, head);
   const size_t values = page_at(call.shape, 1, head);
   Tile out;
@@ -65,6 +81,34 @@ Tile tile_of(const Call& call, const Sequence& s, int index, int head) {
     out.values = page.data.data<float>() + values;
   }
   return out;
+}
+
+// Asks for what a row will read of a tile: lines of 64 bytes, while others are
+// worked on. Weights have thrown all keys and values out of the caches.
+void ask_for(const Call& call, const Sequence& s, int row, int tile, int head) {
+  constexpr size_t kLine = 64;
+  if (call.coded()) {
+    return;
+  }
+  const auto* data = s.pages[static_cast<size_t>(tile)]->data.data<char>();
+  const size_t size = call.half() ? 2 : 4;
+  const auto dim = static_cast<size_t>(call.shape.dim);
+  const Range range = range_of(call, s, row);
+  const int base = tile * kPageTokens;
+  const auto first = static_cast<size_t>(std::max(range.first - base, 0));
+  const auto last =
+      static_cast<size_t>(std::min(range.last - base, kPageTokens));
+  const char* keys = data + page_at(call.shape, 0, head) * size;
+  for (size_t d = 0; d < dim; ++d, keys += kPageTokens * size) {
+    for (size_t at = first * size / kLine * kLine; at < last * size;
+         at += kLine) {
+      __builtin_prefetch(keys + at);
+    }
+  }
+  const char* values = data + page_at(call.shape, 1, head) * size;
+  for (size_t at = first * dim * size; at < last * dim * size; at += kLine) {
+    __builtin_prefetch(values + at);
+  }
 }
 
 // Expanded once for the many rows that will read it.
@@ -119,15 +163,31 @@ void fold(const Call& call, float* state, const float* partial, bool first) {
   }
 }
 
-void finish(const Call& call, const Block& block, int row, const float* state) {
+// Head g of the group, from its part of the row's state.
+void finish_head(
+    const Call& call, const Block& block, int row, int g, const float* state) {
   const int dim = call.shape.dim;
   const auto index = static_cast<size_t>(block.sequence->first_row + row);
-  float* out =
-      call.out + (index * call.shape.heads + block.head) * call.group * dim;
-  for (int g = 0; g < call.group; ++g, state += dim + 2, out += dim) {
-    for (int i = 0; i < dim; ++i) {
-      out[i] = state[2 + i] / state[1];
-    }
+  const int head = block.head * call.group + g;
+  float* out = call.out + (index * call.heads() + head) * dim;
+  float sum = state[1];
+  if (const auto& sinks = call.options().sinks) {
+    // Infinity leaves nothing.
+    sum += std::exp(sinks->data<float>()[head] - state[0]);
+  }
+  for (int i = 0; i < dim; ++i) {
+    out[i] = state[2 + i] / sum;
+  }
+  if (call.options().gated) {
+    const float* gate = call.qkv + index * static_cast<size_t>(call.width()) +
+                        static_cast<size_t>(head) * call.q_stride() + dim;
+    kernel_table().sigmoid_gate(gate, out, dim, out);
+  }
+}
+
+void finish(const Call& call, const Block& block, int row, const float* state) {
+  for (int g = 0; g < call.group; ++g, state += call.shape.dim + 2) {
+    finish_head(call, block, row, g, state);
   }
 }
 
@@ -141,16 +201,15 @@ bool sees_all(const Range& range, int tile) {
 void run_block(const Call& call, const Block& block) {
   const Sequence& s = *block.sequence;
   const auto size = static_cast<size_t>(call.state_size());
-  const size_t tile_floats = static_cast<size_t>(kPageTokens) * call.shape.dim;
   Scratch scratch;
   float* states = scratch.take<float>(block.rows * size);
   auto* partials = scratch.take<float>(block.rows * size);
-  auto* memory = scratch.take<float>(2 * tile_floats);
+  auto* memory = scratch.take<float>(2 * tile_floats(call));
   const int end = block.row + block.rows;
   const int from = first_tile(range_of(call, s, block.row));
   const int to = last_tile(range_of(call, s, end - 1));
   for (int index = from; index <= to; ++index) {
-    Tile tile = tile_of(call, s, index, block.head);
+    Tile tile = tile_of(call, s, index, block.head, memory);
     if (call.half()) {
       expand(tile, call.shape.dim, memory);
     }
@@ -208,6 +267,11 @@ struct Piece {
   int tile;
 };
 
+void ask_for(const Call& call, const Piece& piece) {
+  const Block& b = piece.block;
+  ask_for(call, *b.sequence, b.row, piece.tile, b.head);
+}
+
 std::vector<Piece> pieces_of(const Call& call) {
   std::vector<Piece> out;
   for (const Sequence& s : call.sequences) {
@@ -223,6 +287,46 @@ std::vector<Piece> pieces_of(const Call& call) {
   return out;
 }
 
+bool same_rows(const Block& a, const Block& b) {
+  return a.sequence == b.sequence && a.head == b.head && a.row == b.row;
+}
+
+// Each head of each row folds its tiles in order; so many that it is worth
+// waking a thread are shared out.
+void fold_pieces(
+    const Call& call, const std::vector<Piece>& pieces, float* partials) {
+  constexpr int kWorthIt = 64;  // tiles
+  const auto size = static_cast<size_t>(call.state_size());
+  const int width = call.shape.dim + 2;
+  std::vector<size_t> starts;  // of a row's tiles with one KV head
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (i == 0 || !same_rows(pieces[i].block, pieces[i - 1].block)) {
+      starts.push_back(i);
+    }
+  }
+  const auto fold_head = [&](int index) {
+    const auto start = static_cast<size_t>(index / call.group);
+    const int g = index % call.group;
+    const size_t last =
+        start + 1 < starts.size() ? starts[start + 1] : pieces.size();
+    float* state = partials + starts[start] * size + g * width;
+    for (size_t i = starts[start] + 1; i < last; ++i) {
+      kernel_table().merge(
+          state, partials + i * size + g * width, call.shape.dim);
+    }
+    const Block& b = pieces[starts[start]].block;
+    finish_head(call, b, b.row, g, state);
+  };
+  const int heads = static_cast<int>(starts.size()) * call.group;
+  const int tiles = static_cast<int>(pieces.size()) * call.group / heads;
+  ThreadPool::global().run(
+      heads, std::max(1, kWorthIt / tiles), [&](int begin, int end) {
+        for (int index = begin; index < end; ++index) {
+          fold_head(index);
+        }
+      });
+}
+
 // Few rows: threads share out the tiles, then the partials are folded in the
 // same order as above.
 void run_pieces(const Call& call, const std::vector<Piece>& pieces) {
@@ -230,25 +334,23 @@ void run_pieces(const Call& call, const std::vector<Piece>& pieces) {
   Scratch scratch;
   auto* partials = scratch.take<float>(pieces.size() * size);
   ThreadPool::global().run(
-      static_cast<int>(pieces.size()), 2, [&](int begin, int end) {
+      static_cast<int>(pieces.size()), 4, [&](int begin, int end) {
+        Scratch own;
+        auto* memory =
+            call.coded() ? own.take<float>(2 * tile_floats(call)) : nullptr;
         for (int i = begin; i < end; ++i) {
           const Piece& piece = pieces[static_cast<size_t>(i)];
           const Block& b = piece.block;
-          const Tile tile = tile_of(call, *b.sequence, piece.tile, b.head);
+          const Tile tile =
+              tile_of(call, *b.sequence, piece.tile, b.head, memory);
+          if (i + 1 < end) {
+            ask_for(call, pieces[static_cast<size_t>(i) + 1]);
+          }
           float* partial = partials + static_cast<size_t>(i) * size;
           attend_rows(call, b, b.row, 1, piece.tile, tile, partial);
         }
       });
-  for (size_t i = 0; i < pieces.size();) {
-    const Block& b = pieces[i].block;
-    const int last = last_tile(range_of(call, *b.sequence, b.row));
-    float* state = partials + i * size;
-    while (pieces[i].tile < last) {
-      fold(call, state, partials + ++i * size, false);
-    }
-    finish(call, b, b.row, state);
-    ++i;
-  }
+  fold_pieces(call, pieces, partials);
 }
 
 // Fewer (row, head) pairs than this share out their tiles, too.
@@ -258,25 +360,31 @@ void run(Call& call) {
   Scratch scratch;
   call.q = scratch.take<float>(
       static_cast<size_t>(call.tokens) * call.heads() * call.shape.dim);
-  take_rows(call);
-  if (call.tokens * call.shape.heads < kFewRows) {
-    run_pieces(call, pieces_of(call));
-  } else {
+  if (call.tokens * call.shape.heads >= kFewRows) {
+    take_rows(call);
     run_blocks(call);
+    return;
   }
+  const std::vector<Piece> pieces = pieces_of(call);
+  for (size_t i = 0; i < std::min<size_t>(pieces.size(), 4); ++i) {
+    ask_for(call, pieces[i]);
+  }
+  take_rows(call);
+  run_pieces(call, pieces);
 }
 
 class RapidAttention final : public CpuPrimitive {
  public:
   explicit RapidAttention(Call call) : call_(std::move(call)) {}
   const char* name() const override { return "RapidAttention"; }
+  std::string_view op() const override { return "attention"; }
 
-  void eval_cpu(const std::vector<mx::array>& inputs, mx::array& out) override {
+  CpuWork work(const std::vector<mx::array>& inputs, mx::array& out) override {
     auto call = std::make_shared<Call>(std::move(call_));
     call->qkv = rows<float>(inputs[0]);
-    call->out = allocate(out);
+    call->out = out.data<float>();
     call->tokens = out.shape(0);
-    encoder().dispatch([call] { run(*call); });
+    return [call] { run(*call); };
   }
 
  private:
@@ -291,16 +399,24 @@ void check(bool fits, const char* what) {
 
 void check_layer(const Call& call) {
   const AttentionOptions& o = call.options();
-  const auto fits = [&](const std::optional<RmsNorm>& norm) {
-    return !norm || norm->weight.size() == static_cast<size_t>(call.shape.dim);
+  const auto fits = [&](const std::optional<RmsNorm>& norm, int heads) {
+    const auto dim = static_cast<size_t>(call.shape.dim);
+    return !norm || norm->weight.size() == dim ||
+           norm->weight.size() == dim * static_cast<size_t>(heads);
   };
+  const KvShape& shape = call.shape;
   check(
-      call.shape.dtype == mx::float32 || call.shape.dtype == mx::float16,
-      "pages are float32 or float16");
+      shape.bits == 0
+          ? shape.dtype == mx::float32 || shape.dtype == mx::float16
+          : shape.dtype == mx::uint8 && (shape.bits == 8 || shape.bits == 4),
+      "pages are float32, float16, or codes of 8 or 4 bits");
   check(
       o.heads > 0 && o.heads % call.shape.heads == 0 &&
           o.rope.dims <= call.shape.dim && o.rope.dims % 2 == 0 &&
-          fits(o.q_norm) && fits(o.k_norm),
+          o.growth_tokens > 0 &&
+          (!o.sinks || static_cast<int>(o.sinks->size()) == o.heads) &&
+          fits(o.q_norm, o.heads) && fits(o.k_norm, call.shape.heads) &&
+          fits(o.v_norm, 1),
       "heads, norms or rotation do not fit the pages");
 }
 
@@ -314,29 +430,31 @@ mx::array attention_cpu(
   Call call;
   call.layer = layer;
   call.shape = batch.front().pages->shape;
+  call.codes = call.coded() ? call.shape.codes() : KvCodes();
   check_layer(call);
   call.group = call.heads() / call.shape.heads;
   check(
       qkv.ndim() == 2 && qkv.shape(1) == call.width(),
       "the width of qkv does not fit the heads");
+  const bool shared = layer->options.source == KvSource::shared;
   int row = 0;
   for (const AttentionRows& rows : batch) {
     PageList& list = *rows.pages;
-    const int end = list.length + rows.rows;
+    const int start = list.length - (shared ? rows.rows : 0);
+    const int end = start + rows.rows;
     check(rows.first_row == row, "the rows of a batch must lie in order");
+    check(start >= 0, "rows that the pages do not hold");
     check(
         list.pages.size() * kPageTokens >= static_cast<size_t>(end),
         "no room in the pages: call prepare_append first");
-    call.sequences.push_back(
-        {list.pages, list.length, rows.first_row, rows.rows});
+    call.sequences.push_back({list.pages, start, rows.first_row, rows.rows});
     list.length = end;
     row += rows.rows;
   }
   check(row == qkv.shape(0), "rows that belong to no sequence");
   const mx::Shape shape = {row, call.heads() * call.shape.dim};
-  return mx::array(
+  return cpu_node(
       shape,
-      mx::float32,
       std::make_shared<RapidAttention>(std::move(call)),
       {as_type(qkv, mx::float32)});
 }

@@ -1,5 +1,7 @@
 #include "kernels/backend.h"
 
+#include "kernels/gpu_kernel.h"
+
 namespace rapid {
 
 namespace {
@@ -10,6 +12,10 @@ thread_local bool reference_forced = false;
 
 bool cpu_kernels_active() {
   return !reference_forced && mx::default_device() == mx::Device::cpu;
+}
+
+bool plain_not_forced() {
+  return !reference_forced;
 }
 
 ScopedReference::ScopedReference() : before_(reference_forced) {

@@ -1,7 +1,9 @@
 #include "kernels/cpu_matrix.h"
 
 #include <algorithm>
+#include <atomic>
 
+#include "kernels/op_clock.h"
 #include "kernels/scratch.h"
 #include "simd/simd.h"
 #include "simd/thread_pool.h"
@@ -10,8 +12,15 @@ namespace rapid {
 
 namespace {
 
+std::atomic<uint64_t> all_packed = 0;
+
 struct Packed final : PreparedWeight {
-  explicit Packed(PackedWeight w) : weight(std::move(w)) {}
+  explicit Packed(PackedWeight w) : weight(std::move(w)) {
+    all_packed += weight.bytes;
+  }
+  ~Packed() override { all_packed -= weight.bytes; }
+  Packed(const Packed&) = delete;
+  Packed& operator=(const Packed&) = delete;
   PackedWeight weight;
 };
 
@@ -133,6 +142,10 @@ void prepare_matrix(const Weight& weight) {
   weight.prepared = std::make_shared<const Packed>(std::move(panels));
 }
 
+uint64_t packed_bytes() {
+  return all_packed;
+}
+
 bool is_packed(const Weight& weight) {
   return packed_of(weight) != nullptr;
 }
@@ -148,6 +161,16 @@ void CpuMatrix::multiply(
     int end,
     float* out,
     int64_t stride) const {
+  if (op_clock_runs()) {
+    const auto rows = static_cast<uint64_t>(
+        std::min(end * kPanelRows, rows_) - begin * kPanelRows);
+    const size_t row = stored_.row_bytes + 2 * stored_.scale_row_bytes;
+    const auto panels = static_cast<uint64_t>(end - begin);
+    count_read(
+        packed_ ? panels * packed_->panel_bytes : rows * row,
+        2 * rows * static_cast<uint64_t>(stored_.cols) *
+            static_cast<uint64_t>(x.count));
+  }
   if (packed_) {
     kernel_table().packed_dots(
         packed_->source(), x.quantised, x.count, begin, end, out, stride);

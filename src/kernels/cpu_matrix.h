@@ -20,6 +20,9 @@ void prepare_matrix(const Weight& weight);
 
 bool is_packed(const Weight& weight);
 
+// Of all weights that are packed now.
+uint64_t packed_bytes();
+
 // Rows of activations in the forms that matrices ask for.
 struct ActivationRows {
   const float* values = nullptr;            // [count, cols]; stored matrices

@@ -53,8 +53,9 @@ mx::array rope_reference(
   const mx::array angles = mx::multiply(
       mx::reshape(mx::astype(positions, mx::float32), {rows, 1, 1}),
       mx::array(frequencies.data(), {1, 1, pairs}));
-  const mx::array cos = mx::cos(angles);
-  const mx::array sin = mx::sin(angles);
+  const mx::array size(o.amplitude);
+  const mx::array cos = mx::multiply(mx::cos(angles), size);
+  const mx::array sin = mx::multiply(mx::sin(angles), size);
   const mx::array turned = mx::slice(x, {0, 0, 0}, {rows, heads, o.dims});
   // [T, H, pairs, 2] or [T, H, 2, pairs]: `axis` tells a pair's halves apart.
   const int axis = o.interleaved ? 3 : 2;

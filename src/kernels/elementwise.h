@@ -27,8 +27,10 @@ struct RopeOptions {
   float base = 10000.0f;
   float scale = 1.0f;        // positions are multiplied by it
   bool interleaved = false;  // pairs (0,1),(2,3).. instead of (i, i+dims/2)
-  // Per-pair divisors [dims/2] of the frequencies, or empty.
+  // Per-pair divisors [dims/2] of the frequencies, or empty; infinity leaves a
+  // pair as it is.
   std::vector<float> frequency_factors;
+  float amplitude = 1.0f;  // the rotated part is multiplied by it
 };
 
 // Radians per position of each pair [dims/2]: scale / base^(2i/dims) / factor.

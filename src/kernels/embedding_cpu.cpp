@@ -16,12 +16,13 @@ class RapidEmbedding final : public CpuPrimitive {
   RapidEmbedding(WeightPtr table, float scale)
       : table_(std::move(table)), scale_(scale) {}
   const char* name() const override { return "RapidEmbedding"; }
+  std::string_view op() const override { return "embedding"; }
 
-  void eval_cpu(const std::vector<mx::array>& inputs, mx::array& out) override {
+  CpuWork work(const std::vector<mx::array>& inputs, mx::array& out) override {
     const auto* ids = rows<int32_t>(inputs[0]);
     const auto count = static_cast<int>(inputs[0].size());
-    float* to = allocate(out);
-    encoder().dispatch([ids, count, to, table = table_, scale = scale_] {
+    float* to = out.data<float>();
+    return [ids, count, to, table = table_, scale = scale_] {
       const CpuMatrix matrix(*table);
       const int width = matrix.cols();
       ThreadPool::global().run(count, 16, [&](int begin, int end) {
@@ -37,7 +38,7 @@ class RapidEmbedding final : public CpuPrimitive {
           }
         }
       });
-    });
+    };
   }
 
  private:
@@ -51,9 +52,8 @@ mx::array embedding_cpu(
     const mx::array& ids, const WeightPtr& table, float scale) {
   mx::Shape shape = ids.shape();
   shape.push_back(static_cast<int>(table->cols));
-  return mx::array(
+  return cpu_node(
       std::move(shape),
-      mx::float32,
       std::make_shared<RapidEmbedding>(table, scale),
       {as_type(ids, mx::int32)});
 }

@@ -2,7 +2,8 @@
 //
 //   y = residual + after(down(activation(gate(n)) * up(n))),  n = before(x)
 //
-// x [T, K] float32 -> y [T, K'] float32. Products as in projection.h.
+// x [T, K] float32 -> y [T, K'] float32. Products as in projection.h, with
+// what adapters add to each of the three.
 #pragma once
 
 #include <memory>
@@ -26,11 +27,13 @@ using GatedMlpPtr = std::shared_ptr<const GatedMlp>;
 mx::array gated_mlp(
     const mx::array& x,
     const GatedMlpPtr& mlp,
-    const std::optional<mx::array>& residual = std::nullopt);
+    const std::optional<mx::array>& residual = std::nullopt,
+    AdaptedBatch adapted = {});
 
 mx::array gated_mlp_reference(
     const mx::array& x,
     const GatedMlp& mlp,
-    const std::optional<mx::array>& residual = std::nullopt);
+    const std::optional<mx::array>& residual = std::nullopt,
+    AdaptedBatch adapted = {});
 
 }  // namespace rapid

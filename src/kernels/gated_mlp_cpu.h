@@ -8,6 +8,7 @@ namespace rapid {
 mx::array gated_mlp_cpu(
     const mx::array& x,
     const GatedMlpPtr& mlp,
-    const std::optional<mx::array>& residual);
+    const std::optional<mx::array>& residual,
+    AdaptedBatch adapted);
 
 }  // namespace rapid

@@ -2,6 +2,8 @@
 
 #include <mlx/fast.h>
 
+#include <algorithm>
+
 namespace rapid {
 
 bool on_gpu() {
@@ -32,7 +34,14 @@ mx::array fast_rope(
       1.0f,
       positions,
       freqs);
-  return mx::squeeze(out, 2);
+  const mx::array turned = mx::squeeze(out, 2);
+  if (o.amplitude == 1.0f) {
+    return turned;
+  }
+  const int width = x.shape(-1);
+  std::vector<float> size(static_cast<size_t>(width), 1.0f);
+  std::fill_n(size.begin(), o.dims, o.amplitude);
+  return mx::multiply(turned, mx::array(size.data(), {width}));
 }
 
 mx::array fast_attention(
@@ -40,14 +49,16 @@ mx::array fast_attention(
     const mx::array& keys,
     const mx::array& values,
     const mx::array& seen,
-    float scale) {
+    float scale,
+    const std::optional<mx::array>& sinks) {
   const mx::array out = mx::fast::scaled_dot_product_attention(
       mx::expand_dims(mx::transpose(q, {1, 0, 2}), 0),
       mx::expand_dims(mx::swapaxes(keys, 1, 2), 0),
       mx::expand_dims(values, 0),
       scale,
       "",
-      seen);
+      seen,
+      sinks);
   return mx::transpose(mx::squeeze(out, 0), {1, 0, 2});
 }
 

@@ -3,6 +3,8 @@
 // device. The plain-ops paths of this folder take them where there is a GPU.
 #pragma once
 
+#include <optional>
+
 #include "kernels/elementwise.h"
 
 namespace rapid {
@@ -16,13 +18,15 @@ mx::array fast_rope(
     const mx::array& x, const mx::array& positions, const RopeOptions& o);
 
 // q [n, Hq, D], keys [H, D, L], values [H, L, D], seen [n, L] bool ->
-// [n, Hq, D]: softmax(scale q k) v over what each row sees. No softcap.
+// [n, Hq, D]: softmax(scale q k) v over what each row sees, and, if given,
+// a sink [Hq] each (see AttentionOptions). No softcap.
 mx::array fast_attention(
     const mx::array& q,
     const mx::array& keys,
     const mx::array& values,
     const mx::array& seen,
-    float scale);
+    float scale,
+    const std::optional<mx::array>& sinks = std::nullopt);
 
 // The fused op on a GPU, else the definition.
 mx::array norm_rows(const mx::array& x, const RmsNorm& norm);

@@ -5,25 +5,27 @@
 
 namespace rapid {
 
-namespace {
-
 mx::Shape page_shape(const KvShape& shape) {
-  return {2, shape.heads, kPageTokens * shape.dim};
+  const int block = shape.bits > 0 ? static_cast<int>(shape.codes().bytes)
+                                   : kPageTokens * shape.dim;
+  return {2, shape.heads, block};
 }
+
+namespace {
 
 bool pages_on_cpu() {
   return mx::default_device() == mx::Device::cpu;
 }
 
-// On the CPU pages are written in place, so each owns its memory; elsewhere an
-// update makes a new array.
+// On the CPU pages are written in place, so each owns its memory; elsewhere a
+// page begins as a node of zeros, and a plain-ops update makes a new array.
 std::shared_ptr<KvPage> new_page(const KvShape& shape) {
   const mx::Shape dims = page_shape(shape);
   if (!pages_on_cpu()) {
     return std::make_shared<KvPage>(KvPage{mx::zeros(dims, shape.dtype)});
   }
-  const size_t bytes = static_cast<size_t>(2) * shape.heads * kPageTokens *
-                       shape.dim * mx::size_of(shape.dtype);
+  const size_t bytes = static_cast<size_t>(dims[0]) * dims[1] * dims[2] *
+                       mx::size_of(shape.dtype);
   mx::array data(mx::allocator::malloc(bytes), dims, shape.dtype);
   std::memset(data.data<char>(), 0, bytes);
   return std::make_shared<KvPage>(KvPage{std::move(data)});
@@ -31,7 +33,11 @@ std::shared_ptr<KvPage> new_page(const KvShape& shape) {
 
 std::shared_ptr<KvPage> copy_page(const KvPage& page, const KvShape& shape) {
   if (!pages_on_cpu()) {
-    return std::make_shared<KvPage>(page);
+    // Our GPU kernels write float16 pages in place; codes are replaced.
+    return std::make_shared<KvPage>(
+        shape.bits > 0 ? page
+                       : KvPage{mx::multiply(
+                             page.data, mx::array(1.0f, page.data.dtype()))});
   }
   mx::array from = page.data;
   from.eval();

@@ -2,6 +2,7 @@
 
 #include "kernels/cpu_matrix.h"
 #include "kernels/gpu_ops.h"
+#include "kernels/gpu_quantised.h"
 #include "kernels/projection_cpu.h"
 #include "tensor/gpu_layout.h"
 
@@ -32,7 +33,7 @@ mx::array round_to_int8(const mx::array& x) {
 }
 
 mx::array linear_reference(
-    const mx::array& x, const Linear& linear, bool fine) {
+    const mx::array& x, const Linear& linear, bool fine, AdaptedBatch adapted) {
   const Weight& w = *linear.weight;
   mx::array in = x;
   if (is_packed(w)) {
@@ -42,18 +43,20 @@ mx::array linear_reference(
   const mx::array y = on_gpu()
                           ? gpu_matmul(in, gpu_layout(w))
                           : mx::matmul(in, mx::transpose(weight_to_float(w)));
-  return linear.bias ? mx::add(y, *linear.bias) : y;
+  return low_rank_reference(
+      linear.bias ? mx::add(y, *linear.bias) : y, x, w, adapted);
 }
 
 mx::array project_reference(
     const mx::array& x,
     const Projection& p,
-    const std::optional<mx::array>& residual) {
+    const std::optional<mx::array>& residual,
+    AdaptedBatch adapted) {
   const mx::array in = p.before ? norm_rows(x, *p.before) : x;
   std::vector<mx::array> parts;
   parts.reserve(p.parts.size());
   for (const Linear& part : p.parts) {
-    parts.push_back(linear_reference(in, part, p.fine));
+    parts.push_back(linear_reference(in, part, p.fine, adapted));
   }
   mx::array y =
       parts.size() == 1 ? parts[0] : mx::concatenate(std::move(parts), -1);
@@ -66,9 +69,17 @@ mx::array project_reference(
 mx::array project(
     const mx::array& x,
     const ProjectionPtr& projection,
-    const std::optional<mx::array>& residual) {
-  return cpu_kernels_active() ? project_cpu(x, projection, residual)
-                              : project_reference(x, *projection, residual);
+    const std::optional<mx::array>& residual,
+    AdaptedBatch adapted) {
+  if (cpu_kernels_active()) {
+    return project_cpu(x, projection, residual, adapted);
+  }
+  if (adapted.empty()) {
+    if (auto y = project_gpu(x, *projection, residual)) {
+      return *y;
+    }
+  }
+  return project_reference(x, *projection, residual, adapted);
 }
 
 }  // namespace rapid

@@ -2,6 +2,7 @@
 //
 //   y = residual + after(concat_i(before(x) W_i^T + b_i))
 //
+// with what the adapters of some rows add to the products (low_rank.h).
 // Norms, biases and the residual may be absent. x [T, K] float32 ->
 // y [T, N_1 + N_2 + ...] float32. The reduction over K has one fixed order per
 // (weight type, instruction set), the same for one row and for many.
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "kernels/elementwise.h"
+#include "kernels/low_rank.h"
 #include "tensor/weight.h"
 
 namespace rapid {
@@ -43,16 +45,21 @@ void prepare(const Weight& weight);
 mx::array project(
     const mx::array& x,
     const ProjectionPtr& projection,
-    const std::optional<mx::array>& residual = std::nullopt);
+    const std::optional<mx::array>& residual = std::nullopt,
+    AdaptedBatch adapted = {});
 
 mx::array project_reference(
     const mx::array& x,
     const Projection& projection,
-    const std::optional<mx::array>& residual = std::nullopt);
+    const std::optional<mx::array>& residual = std::nullopt,
+    AdaptedBatch adapted = {});
 
 // The plain product, with the rounding that `linear.weight` asks for.
 mx::array linear_reference(
-    const mx::array& x, const Linear& linear, bool fine = false);
+    const mx::array& x,
+    const Linear& linear,
+    bool fine = false,
+    AdaptedBatch adapted = {});
 
 // x [.., K], K a multiple of 32, with every block of 32 rounded to multiples
 // of its largest magnitude / 127.

@@ -2,6 +2,7 @@
 
 #include "kernels/cpu_primitive.h"
 #include "kernels/cpu_rows.h"
+#include "kernels/low_rank_cpu.h"
 
 namespace rapid {
 
@@ -17,6 +18,7 @@ struct Part {
 struct Call {
   const Projection* projection = nullptr;
   std::vector<Part> parts;
+  std::vector<AdaptedRows> adapted;
   const float* x = nullptr;
   const float* residual = nullptr;
   float* out = nullptr;
@@ -73,10 +75,23 @@ void multiply_fine(
   }
 }
 
+// Of all parts; empty where no row has an adapter.
+std::vector<LowRankBlock> low_rank_blocks(
+    const Call& call, Scratch& scratch, int first, int count) {
+  std::vector<LowRankBlock> out;
+  if (has_adapted(call.adapted, first, count)) {
+    for (const Linear& linear : call.projection->parts) {
+      out.emplace_back(scratch, call.adapted, *linear.weight, first, count);
+    }
+  }
+  return out;
+}
+
 // Panels [begin, end) of one part for rows [first, first + count).
 void run_panels(
     const Call& call,
     const Part& part,
+    const LowRankBlock* low,
     const RowBuffer& in,
     int first,
     int begin,
@@ -92,10 +107,12 @@ void run_panels(
     part.matrix.multiply(x, begin, end, call.out + at, call.width);
   }
   const bool whole = !call.projection->after;
-  add_columns(
+  finish_columns(
       call.out + at,
-      part.bias ? part.bias + column : nullptr,
-      whole && call.residual ? call.residual + at : nullptr,
+      {.bias = part.bias ? part.bias + column : nullptr,
+       .low = low,
+       .column = column,
+       .residual = whole && call.residual ? call.residual + at : nullptr},
       x.count,
       call.width,
       std::min(end * kPanelRows, part.matrix.rows()) - column);
@@ -104,22 +121,34 @@ void run_panels(
 void run_rows(const Call& call, int first, int count, Team team) {
   const Projection& p = *call.projection;
   Scratch scratch;
-  RowBuffer in(scratch, count, call.cols, call.floats, call.codes, p.fine);
+  std::vector<LowRankBlock> lows = low_rank_blocks(call, scratch, first, count);
+  RowBuffer in(
+      scratch,
+      count,
+      call.cols,
+      call.floats || !lows.empty(),
+      call.codes,
+      p.fine);
   team.run(count, 4, [&](int begin, int end) {
     for (int m = begin; m < end; ++m) {
       in.set(
           m,
           call.x + static_cast<size_t>(first + m) * call.cols,
           p.before ? &*p.before : nullptr);
+      for (LowRankBlock& low : lows) {
+        low.take(m, in.view().values + static_cast<size_t>(m) * call.cols);
+      }
     }
   });
   const int grain = panel_grain(call.cols, count);
   team.run(call.panels, grain, [&](int begin, int end) {
-    for (const Part& part : call.parts) {
+    for (size_t i = 0; i < call.parts.size(); ++i) {
+      const Part& part = call.parts[i];
       const int from = std::max(begin - part.first_panel, 0);
       const int to = std::min(end - part.first_panel, part.matrix.panels());
       if (from < to) {
-        run_panels(call, part, in, first, from, to);
+        run_panels(
+            call, part, lows.empty() ? nullptr : &lows[i], in, first, from, to);
       }
     }
   });
@@ -140,25 +169,32 @@ void run_rows(const Call& call, int first, int count, Team team) {
 
 class RapidProjection final : public CpuPrimitive {
  public:
-  explicit RapidProjection(ProjectionPtr p) : projection_(std::move(p)) {}
+  RapidProjection(ProjectionPtr p, AdaptedBatch adapted)
+      : projection_(std::move(p)), adapted_(adapted.begin(), adapted.end()) {}
   const char* name() const override { return "RapidProjection"; }
+  std::string_view op() const override {
+    const bool several = projection_->parts.size() > 1;
+    return projection_->fine ? "head" : several ? "qkv" : "projection";
+  }
 
-  void eval_cpu(const std::vector<mx::array>& inputs, mx::array& out) override {
+  CpuWork work(const std::vector<mx::array>& inputs, mx::array& out) override {
     Call call = make_call(*projection_);
+    call.adapted = std::move(adapted_);
     call.x = rows<float>(inputs[0]);
     call.residual = inputs.size() > 1 ? rows<float>(inputs[1]) : nullptr;
-    call.out = allocate(out);
+    call.out = out.data<float>();
     const auto count =
         static_cast<int>(out.size() / static_cast<size_t>(call.width));
-    encoder().dispatch([call = std::move(call), count, keep = projection_] {
+    return [call = std::move(call), count, keep = projection_] {
       for_row_blocks(count, [&](int first, int rows, Team team) {
         run_rows(call, first, rows, team);
       });
-    });
+    };
   }
 
  private:
   ProjectionPtr projection_;
+  std::vector<AdaptedRows> adapted_;
 };
 
 void check(bool fits, const std::string& what) {
@@ -172,7 +208,8 @@ void check(bool fits, const std::string& what) {
 mx::array project_cpu(
     const mx::array& x,
     const ProjectionPtr& projection,
-    const std::optional<mx::array>& residual) {
+    const std::optional<mx::array>& residual,
+    AdaptedBatch adapted) {
   mx::Shape shape = x.shape();
   check(!shape.empty() && !projection->parts.empty(), "no rows or weights");
   int64_t width = 0;
@@ -191,15 +228,11 @@ mx::array project_cpu(
   check(fits(projection->after, width), "the norm after");
   shape.back() = static_cast<int>(width);
   check(!residual || residual->shape() == shape, "the residual");
-  std::vector<mx::array> inputs = {as_type(x, mx::float32)};
-  if (residual) {
-    inputs.push_back(as_type(*residual, mx::float32));
-  }
-  return mx::array(
+  return node_over(
+      x,
+      residual,
       std::move(shape),
-      mx::float32,
-      std::make_shared<RapidProjection>(projection),
-      std::move(inputs));
+      std::make_shared<RapidProjection>(projection, adapted));
 }
 
 }  // namespace rapid

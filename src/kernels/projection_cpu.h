@@ -8,6 +8,7 @@ namespace rapid {
 mx::array project_cpu(
     const mx::array& x,
     const ProjectionPtr& projection,
-    const std::optional<mx::array>& residual);
+    const std::optional<mx::array>& residual,
+    AdaptedBatch adapted);
 
 }  // namespace rapid

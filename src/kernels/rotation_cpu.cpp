@@ -12,6 +12,7 @@ namespace {
 
 struct Table {
   std::vector<float> frequencies;
+  float amplitude = 1.0f;
   std::vector<int32_t> positions;
   std::vector<float> values;
 };
@@ -19,17 +20,20 @@ struct Table {
 }  // namespace
 
 const float* rotation_table(
-    const std::vector<float>& frequencies, std::span<const int32_t> positions) {
+    const std::vector<float>& frequencies,
+    float amplitude,
+    std::span<const int32_t> positions) {
   thread_local std::array<Table, 4> kept;
   thread_local size_t next = 0;
   for (const Table& t : kept) {
-    if (t.frequencies == frequencies &&
+    if (t.frequencies == frequencies && t.amplitude == amplitude &&
         std::ranges::equal(t.positions, positions)) {
       return t.values.data();
     }
   }
   Table& t = kept[next++ % kept.size()];
   t.frequencies = frequencies;
+  t.amplitude = amplitude;
   t.positions.assign(positions.begin(), positions.end());
   const size_t pairs = frequencies.size();
   t.values.resize(positions.size() * 2 * pairs);
@@ -40,8 +44,8 @@ const float* rotation_table(
       float* to = t.values.data() + at * 2 * pairs;
       for (size_t i = 0; i < pairs; ++i) {
         const float angle = static_cast<float>(positions[at]) * frequencies[i];
-        to[i] = std::cos(angle);
-        to[pairs + i] = std::sin(angle);
+        to[i] = amplitude * std::cos(angle);
+        to[pairs + i] = amplitude * std::sin(angle);
       }
     }
   });
@@ -49,13 +53,23 @@ const float* rotation_table(
 }
 
 void rotate(float* x, const float* turn, int pairs, bool interleaved) {
-  const int step = interleaved ? 2 : 1;
-  const int apart = interleaved ? 1 : pairs;
+  const float* cosines = turn;
+  const float* sines = turn + pairs;
+  if (!interleaved) {  // a loop of its own, as the compiler makes it vectors
+    float* y = x + pairs;
+    for (int i = 0; i < pairs; ++i) {
+      const float a = x[i];
+      const float b = y[i];
+      x[i] = a * cosines[i] - b * sines[i];
+      y[i] = a * sines[i] + b * cosines[i];
+    }
+    return;
+  }
   for (int i = 0; i < pairs; ++i) {
-    const float a = x[i * step];
-    const float b = x[i * step + apart];
-    x[i * step] = a * turn[i] - b * turn[pairs + i];
-    x[i * step + apart] = a * turn[pairs + i] + b * turn[i];
+    const float a = x[2 * i];
+    const float b = x[2 * i + 1];
+    x[2 * i] = a * cosines[i] - b * sines[i];
+    x[2 * i + 1] = a * sines[i] + b * cosines[i];
   }
 }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <numbers>
 
 namespace rapid {
 
@@ -17,32 +16,6 @@ Error bad_key(std::string_view key, std::string_view expected) {
       fmt::format("model configuration: expected {} in {}", expected, key),
       "the model's config.json or GGUF metadata is incomplete",
       std::string(key)};
-}
-
-// Llama 3.1: long wavelengths are divided by `factor`, short ones kept, those
-// between are interpolated (transformers, modeling_rope_utils.py).
-Result<std::vector<float>> llama3_factors(
-    const ConfigReader& rope, float base, int dims) {
-  RAPID_TRY(const float factor, rope.number_or("factor", 8.0f));
-  RAPID_TRY(const float low, rope.number_or("low_freq_factor", 1.0f));
-  RAPID_TRY(const float high, rope.number_or("high_freq_factor", 4.0f));
-  RAPID_TRY(
-      const int trained,
-      rope.count_or("original_max_position_embeddings", 8192));
-  std::vector<float> out;
-  for (int i = 0; i < dims; i += 2) {
-    const double frequency = std::pow(base, -static_cast<double>(i) / dims);
-    const double turns = trained * frequency / (2 * std::numbers::pi);
-    double scale = 1.0;
-    if (turns < low) {
-      scale = 1.0 / factor;
-    } else if (turns <= high) {
-      const double smooth = (turns - low) / (high - low);
-      scale = (1 - smooth) / factor + smooth;
-    }
-    out.push_back(static_cast<float>(1.0 / scale));
-  }
-  return out;
 }
 
 }  // namespace
@@ -62,6 +35,13 @@ bool ConfigReader::has(std::string_view key) const {
 
 Result<int> ConfigReader::count(std::string_view key) const {
   const Json& value = at(key);
+  if (value.is_array()) {
+    return Error{
+        ErrorCode::unsupported,
+        fmt::format("model configuration: expected one number in {}", key),
+        "layers of different shapes are not supported by this architecture",
+        std::string(key)};
+  }
   if (!value.is_number_integer() || value < 1 || value > kMaxCount) {
     return bad_key(key, "a whole number of at least 1");
   }
@@ -120,6 +100,15 @@ Result<DecoderConfig> read_decoder_config(const Json& config) {
   return out;
 }
 
+Json with_defaults(Json config, const Json& defaults) {
+  for (const auto& [key, value] : defaults.items()) {
+    if (!config.contains(key)) {
+      config[key] = value;
+    }
+  }
+  return config;
+}
+
 Status check_activation(const Json& config, std::string_view expected) {
   const ConfigReader in(config);
   for (const auto* key : {"hidden_activation", "hidden_act"}) {
@@ -141,55 +130,6 @@ Status check_activation(const Json& config, std::string_view expected) {
         key};
   }
   return {};
-}
-
-Result<RopeOptions> rope_from_config(
-    const Json& rope, float base, int head_dim) {
-  const ConfigReader in(rope);
-  RopeOptions out;
-  RAPID_TRY(out.base, in.number_or("rope_theta", base));
-  RAPID_TRY(const float part, in.number_or("partial_rotary_factor", 1.0f));
-  out.dims = static_cast<int>(static_cast<float>(head_dim) * part);
-  if (out.base <= 0 || out.dims < 2 || out.dims > head_dim ||
-      out.dims % 2 != 0) {
-    return bad_key("rope_parameters", "a positive base and even dimensions");
-  }
-  const Json& kind = in.has("rope_type") ? in.at("rope_type") : in.at("type");
-  if (kind.is_null() || kind == "default" || kind == "none") {
-    return out;
-  }
-  if (kind == "linear") {
-    RAPID_TRY(const float factor, in.number_or("factor", 1.0f));
-    if (factor <= 0) {
-      return bad_key("factor", "a positive number");
-    }
-    out.scale = 1.0f / factor;
-    return out;
-  }
-  if (kind == "llama3") {
-    RAPID_TRY(out.frequency_factors, llama3_factors(in, out.base, out.dims));
-    return out;
-  }
-  return Error{
-      ErrorCode::unsupported,
-      fmt::format("rope scaling {} is not supported", dump_json(kind)),
-      "supported: default, linear, llama3",
-      "rope_scaling"};
-}
-
-Result<RopeOptions> rope_of_model(
-    const Json& config, float base, int head_dim) {
-  const ConfigReader in(config);
-  if (in.has("rope_parameters")) {
-    return rope_from_config(in.at("rope_parameters"), base, head_dim);
-  }
-  Json rope = in.has("rope_scaling") ? in.at("rope_scaling") : Json::object();
-  for (const auto* key : {"rope_theta", "partial_rotary_factor"}) {
-    if (in.has(key)) {
-      rope[key] = in.at(key);
-    }
-  }
-  return rope_from_config(rope, base, head_dim);
 }
 
 }  // namespace rapid

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "kernels/elementwise.h"
+#include "base/result.h"
 
 namespace rapid {
 
@@ -48,17 +48,11 @@ struct DecoderConfig {
 
 Result<DecoderConfig> read_decoder_config(const Json& config);
 
+// Files may leave out what equals their family's defaults.
+Json with_defaults(Json config, const Json& defaults);
+
 // `unsupported` when hidden_act or hidden_activation is there and says
 // something else.
 Status check_activation(const Json& config, std::string_view expected);
-
-// The rotation that `rope` (rope_parameters, or rope_scaling with rope_theta
-// beside it) describes: default, linear and llama3 kinds; else `unsupported`.
-Result<RopeOptions> rope_from_config(
-    const Json& rope, float base, int head_dim);
-
-// The same for a model with one rotation: whichever of the two forms its
-// configuration has; `base` holds where no rope_theta does.
-Result<RopeOptions> rope_of_model(const Json& config, float base, int head_dim);
 
 }  // namespace rapid

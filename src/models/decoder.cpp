@@ -81,11 +81,17 @@ Result<DecoderSpine> DecoderSpine::load(
       load_rms_norm(
           model, "norm", {config.hidden, config.norm_eps, norm_offset}));
   if (config.tied.value_or(!root.has("lm_head.weight"))) {
-    head->parts.push_back(embedding.as_linear());
+    Linear matrix = embedding.as_linear();
+    if (root.has("lm_head.bias")) {
+      RAPID_TRY(matrix.bias, root.vector("lm_head.bias", config.vocabulary));
+    }
+    head->parts.push_back(std::move(matrix));
   } else {
     RAPID_TRY(
         Linear matrix,
-        load_linear(root, {"lm_head", config.hidden, config.vocabulary}));
+        load_linear(
+            root,
+            {"lm_head", config.hidden, config.vocabulary, Bias::if_present}));
     head->parts.push_back(std::move(matrix));
   }
   ModelInfo info;
@@ -94,21 +100,32 @@ Result<DecoderSpine> DecoderSpine::load(
   info.context_length = config.context_length;
   info.layers = config.layers;
   info.hidden = config.hidden;
+  // q, k and v; q once more and what attention makes of it; the residual
+  // stream before and after, twice a layer.
+  info.row_floats = 3 * config.heads * config.head_dim +
+                    2 * config.kv_heads * config.head_dim + 3 * config.hidden;
   info.parameters = count_parameters(files);
   info.weight_bytes = files.bytes();
   info.end_tokens = config.end_tokens;
   return DecoderSpine{
       .info = std::move(info),
       .embedding = std::move(embedding),
-      .head = std::move(head)};
+      .head = std::move(head),
+      .adaptable = root.adaptable()};
 }
 
 SequenceState Decoder::make_states(const StateOptions& options) const {
   SequenceState out;
   out.reserve(spine_.states.size());
   for (const KvLayer& layer : spine_.states) {
+    if (layer.rule) {
+      out.push_back(
+          std::make_unique<Recurrent>(layer.rule, options.rewind_tokens));
+      continue;
+    }
     out.push_back(std::make_unique<PagedKv>(
-        KvShape{layer.heads, layer.dim, options.kv_dtype}, layer.window));
+        KvShape::of(layer.heads, layer.dim, options.kv_dtype, options.kv_bits),
+        layer.window));
   }
   return out;
 }
@@ -143,35 +160,51 @@ mx::array Decoder::logits(const mx::array& rows) const {
   return mx::multiply(mx::tanh(mx::divide(out, cap)), cap);
 }
 
-mx::array Decoder::forward(std::span<const SequenceInput> inputs) {
+mx::array Decoder::run(std::span<const SequenceInput> inputs) {
   check(inputs);
   std::vector<int32_t> ids;
   std::vector<SequenceState*> states;
   std::vector<int> counts;
+  std::vector<AdapterPtr> adapters;
   for (const SequenceInput& input : inputs) {
     ids.insert(ids.end(), input.tokens.begin(), input.tokens.end());
     states.push_back(input.states);
     counts.push_back(static_cast<int>(input.tokens.size()));
+    adapters.push_back(input.adapter);
   }
-  const RaggedBatch batch = RaggedBatch::lay_out(states, counts);
+  RaggedBatch batch = RaggedBatch::lay_out(states, counts, adapters);
   const auto rows = static_cast<int>(ids.size());
-  mx::array x = spine_.embedding(
-      mx::array(ids.data(), {rows}, mx::int32), spine_.embedding_scale);
+  const mx::array id_row(ids.data(), {rows}, mx::int32);
+  mx::array x = spine_.embedding(id_row, spine_.embedding_scale);
+  batch.beside = beside(id_row, x);
   for (int i = 0; i < spine_.info.layers; ++i) {
     x = layer(i, x, batch);
     if (rows >= kEagerRows && cpu_kernels_active()) {
       x.eval();
     }
   }
+  return x;
+}
+
+mx::array Decoder::forward(std::span<const SequenceInput> inputs) {
+  const mx::array x = run(inputs);
   const std::vector<int32_t> asked = asked_rows(inputs);
-  return asked.empty() ? take_rows(x, {rows - 1}) : logits(take_rows(x, asked));
+  return asked.empty() ? take_rows(x, {x.shape(0) - 1})
+                       : logits(take_rows(x, asked));
+}
+
+mx::array Decoder::hidden(std::span<const SequenceInput> inputs) {
+  const mx::array rows = take_rows(run(inputs), asked_rows(inputs));
+  const auto& norm = spine_.head->before;
+  return mx::astype(norm ? rms_norm_reference(rows, *norm) : rows, mx::float32);
 }
 
 Status finish_weights(
     WeightMap& map, const ModelFiles& files, const DecoderConfig& config) {
   for (const TensorView& tensor : files.tensors) {
     const std::string_view name = tensor.name;
-    if (name.ends_with(".rotary_emb.inv_freq") ||
+    // Those of GGUF are read with the configuration.
+    if (name.ends_with(".rotary_emb.inv_freq") || name.starts_with("rope_f") ||
         (config.tied.value_or(false) &&
          name.find("lm_head.") != std::string_view::npos)) {
       map.ignore(tensor.name);

@@ -3,20 +3,26 @@
 // architecture adds its layers.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "models/config.h"
 #include "models/model.h"
+#include "models/rope_config.h"
 #include "nn/embedding.h"
 #include "nn/ragged_batch.h"
 #include "nn/transformer_block.h"
+#include "state/recurrent.h"
 
 namespace rapid {
 
+// What a layer keeps of a sequence: keys and values, or what `rule` makes of
+// its tokens.
 struct KvLayer {
   int heads = 0;
   int dim = 0;
   int window = 0;  // 0 = full attention
+  std::shared_ptr<const RecurrentRule> rule = nullptr;
 };
 
 // All of a decoder but its layers.
@@ -27,6 +33,8 @@ struct DecoderSpine {
   float embedding_scale = 1.0f;
   float logit_softcap = 0.0f;  // 0 = off
   std::vector<KvLayer> states;
+  // Of all layers, once they are loaded.
+  std::shared_ptr<const std::vector<AdaptableWeight>> adaptable;
 
   // embed_tokens and norm below `model`; lm_head below `root`, or the
   // embedding where the configuration or the file ties them.
@@ -42,12 +50,22 @@ class Decoder : public Model {
  public:
   const ModelInfo& info() const final { return spine_.info; }
   SequenceState make_states(const StateOptions& options) const final;
+  std::span<const AdaptableWeight> adaptable() const final {
+    return *spine_.adaptable;
+  }
   // Throws std::invalid_argument for what only our own bugs can pass: no
   // tokens, no states, a token outside the vocabulary.
   mx::array forward(std::span<const SequenceInput> batch) final;
+  mx::array hidden(std::span<const SequenceInput> batch) final;
 
  protected:
   explicit Decoder(DecoderSpine spine) : spine_(std::move(spine)) {}
+
+  // What the layers find in batch.beside; ids [T], x [T, hidden] embedded.
+  virtual std::optional<mx::array> beside(
+      const mx::array& /*ids*/, const mx::array& /*x*/) const {
+    return std::nullopt;
+  }
 
   // x [T, hidden] -> [T, hidden], residuals included.
   virtual mx::array layer(
@@ -55,15 +73,19 @@ class Decoder : public Model {
 
  private:
   void check(std::span<const SequenceInput> batch) const;
+  // All rows behind the last layer, [T, hidden].
+  mx::array run(std::span<const SequenceInput> batch);
   mx::array logits(const mx::array& rows) const;
 
   DecoderSpine spine_;
 };
 
-// A decoder whose layers are all plain transformer blocks.
-class BlockDecoder final : public Decoder {
+// A decoder whose layers are all of one type, called as
+// layer(x, batch, index).
+template <typename Layer>
+class LayersDecoder final : public Decoder {
  public:
-  BlockDecoder(DecoderSpine spine, std::vector<TransformerBlock> layers)
+  LayersDecoder(DecoderSpine spine, std::vector<Layer> layers)
       : Decoder(std::move(spine)), layers_(std::move(layers)) {}
 
  private:
@@ -72,7 +94,49 @@ class BlockDecoder final : public Decoder {
     return layers_[static_cast<size_t>(index)](x, batch, index);
   }
 
-  std::vector<TransformerBlock> layers_;
+  std::vector<Layer> layers_;
+};
+
+using BlockDecoder = LayersDecoder<TransformerBlock>;
+
+// A step of a layer, residual included: x [T, hidden] -> [T, hidden].
+using LayerPart =
+    std::function<mx::array(const mx::array& x, const RaggedBatch& batch)>;
+
+// Of a block that looks at its own rows only, and of one that keeps something
+// of each sequence, in states[state].
+template <typename Block>
+LayerPart rows_part(Block block) {
+  return
+      [block = std::move(block)](const mx::array& x, const RaggedBatch& batch) {
+        return block(x, batch);
+      };
+}
+template <typename Block>
+LayerPart state_part(Block block, int state) {
+  return [block = std::move(block), state](
+             const mx::array& x, const RaggedBatch& batch) {
+    return block(x, batch, state);
+  };
+}
+
+// A decoder whose layers are made of different parts.
+class PartsDecoder final : public Decoder {
+ public:
+  PartsDecoder(DecoderSpine spine, std::vector<std::vector<LayerPart>> layers)
+      : Decoder(std::move(spine)), layers_(std::move(layers)) {}
+
+ private:
+  mx::array layer(
+      int index, const mx::array& x, const RaggedBatch& batch) const override {
+    mx::array out = x;
+    for (const LayerPart& part : layers_[static_cast<size_t>(index)]) {
+      out = part(out, batch);
+    }
+    return out;
+  }
+
+  std::vector<std::vector<LayerPart>> layers_;
 };
 
 // Ends strict loading: skips what is known and unneeded (rotary tables, a head

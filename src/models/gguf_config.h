@@ -5,7 +5,9 @@
 //   "rope_theta", tokenizer.ggml.eos_token_id (and eot) -> "eos_token_id", ...
 //
 // vocab_size is the embedding's width where the metadata does not say it;
-// head_dim, tie_word_embeddings are set from the metadata and the tensors.
+// head_dim, tie_word_embeddings are set from the metadata and the tensors, and
+// the rotation's tensors (rope_freqs, rope_factors_*) are lists in
+// rope_scaling.
 #pragma once
 
 #include "base/json.h"
@@ -13,7 +15,7 @@
 
 namespace rapid {
 
-// Errors: unsupported where a key that must be one number is a list.
+// A key with a number per layer becomes a list.
 Result<Json> config_from_gguf(const ModelFiles& files);
 
 // config.json, or GGUF's metadata in its form.

@@ -13,12 +13,15 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "hub/model_files.h"
+#include "kernels/low_rank.h"
 #include "state/layer_state.h"
+#include "tensor/weight_map.h"
 
 namespace rapid {
 
@@ -30,6 +33,7 @@ struct ModelInfo {
   int context_length = 0;  // what the model was trained for
   int layers = 0;
   int hidden = 0;
+  int row_floats = 0;  // that a layer's step holds of one token; 0 = unknown
   int64_t parameters = 0;
   uint64_t weight_bytes = 0;
   // End tokens that config.json or GGUF metadata name; often empty.
@@ -38,6 +42,9 @@ struct ModelInfo {
 
 struct StateOptions {
   mx::Dtype kv_dtype = mx::float32;
+  int kv_bits = 0;  // keys and values as codes of 8 or 4 bits; 0 = floats
+  // That a state which cannot trim goes back without a snapshot.
+  int rewind_tokens = 0;
 };
 
 struct SequenceInput {
@@ -45,6 +52,7 @@ struct SequenceInput {
   std::span<const int32_t> tokens;  // at least one, new to the states
   SequenceState* states = nullptr;
   Logits logits = Logits::last;
+  AdapterPtr adapter = nullptr;  // of this model
 };
 
 class Model {
@@ -54,16 +62,26 @@ class Model {
   virtual const ModelInfo& info() const = 0;
   virtual SequenceState make_states(const StateOptions& options) const = 0;
 
+  // What adapters may change; empty: this architecture takes none.
+  virtual std::span<const AdaptableWeight> adaptable() const { return {}; }
+
   // Builds the graph of one ragged batch and advances the states; on the CPU a
   // long batch is evaluated on the way. Returns
   // unevaluated logits float32 [R, vocabulary]: the rows that the inputs asked
   // for, in order; with R = 0 the last hidden row, to be evaluated for its
   // effect on the states.
   virtual mx::array forward(std::span<const SequenceInput> batch) = 0;
+
+  // The same, but the asked rows as they are behind the final norm: float32
+  // [R, info().hidden]. At least one row is asked for.
+  virtual mx::array hidden(std::span<const SequenceInput>) {
+    throw std::logic_error("this model gives no hidden rows");
+  }
 };
 
 struct LoadOptions {
   bool exact = false;
+  int context = 0;  // that it is loaded for; 0 = the model's own
 };
 
 using ModelFactory = Result<std::unique_ptr<Model>> (*)(

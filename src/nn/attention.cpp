@@ -12,10 +12,15 @@ Result<SelfAttention> SelfAttention::load(
   const int kv_width = o.kv_heads * o.head_dim;
   auto qkv = std::make_shared<Projection>();
   qkv->before = std::move(norms.before);
-  for (const LinearOptions& part :
-       {LinearOptions{"q_proj", o.hidden, q_width, o.qkv_bias},
-        LinearOptions{"k_proj", o.hidden, kv_width, o.qkv_bias},
-        LinearOptions{"v_proj", o.hidden, kv_width, o.qkv_bias}}) {
+  const int q_columns = (o.gated ? 2 : 1) * q_width;
+  std::vector<LinearOptions> parts = {
+      {"q_proj", o.hidden, q_columns, o.qkv_bias},
+      {"k_proj", o.hidden, kv_width, o.qkv_bias},
+      {"v_proj", o.hidden, kv_width, o.qkv_bias}};
+  if (!o.fused.empty()) {
+    parts = {{o.fused, o.hidden, q_columns + 2 * kv_width, o.qkv_bias}};
+  }
+  for (const LinearOptions& part : parts) {
     RAPID_TRY(Linear linear, load_linear(cursor, part));
     qkv->parts.push_back(std::move(linear));
   }
@@ -31,11 +36,27 @@ Result<SelfAttention> SelfAttention::load(
       .scale = o.scale,
       .window = o.window,
       .softcap = o.softcap,
-      .rope = o.rope};
-  if (o.head_norm) {
-    RAPID_TRY(mix.q_norm, load_rms_norm(cursor, "q_norm", *o.head_norm));
-    RAPID_TRY(mix.k_norm, load_rms_norm(cursor, "k_norm", *o.head_norm));
+      .rope = o.rope,
+      .gated = o.gated,
+      .growth = o.growth,
+      .growth_tokens = o.growth_tokens};
+  if (o.sinks) {
+    const auto* name = cursor.has("sinks") ? "sinks" : "sinks.weight";  // GGUF
+    RAPID_TRY(mix.sinks, cursor.vector(name, o.heads));
   }
+  if (o.head_norm) {
+    RmsNormOptions norm = *o.head_norm;
+    norm.size = o.norm_whole ? q_width : norm.size;
+    RAPID_TRY(mix.q_norm, load_rms_norm(cursor, o.q_norm, norm));
+    norm.size = o.norm_whole ? kv_width : norm.size;
+    RAPID_TRY(mix.k_norm, load_rms_norm(cursor, o.k_norm, norm));
+    mix.norm_last = o.norm_last;
+  }
+  for (size_t i = 0; i < qkv->parts.size(); ++i) {
+    const int heads = i == 0 ? o.heads : i == 1 ? o.kv_heads : 0;
+    cursor.adaptable(qkv->parts[i].weight, o.paired_rows ? heads : 0);
+  }
+  cursor.adaptable(out->parts[0].weight);
   return SelfAttention(
       std::move(qkv),
       std::make_shared<const Attention>(std::move(mix)),
@@ -51,7 +72,8 @@ mx::array SelfAttention::operator()(
     PageList* pages = dynamic_cast<PagedKv&>(state).prepare(sequence.count);
     parts.push_back({pages, sequence.first, sequence.count});
   }
-  return project(attention(project(x, qkv_), mix_, parts), out_, x);
+  const mx::array rows = project(x, qkv_, std::nullopt, batch.adapted);
+  return project(attention(rows, mix_, parts), out_, x, batch.adapted);
 }
 
 }  // namespace rapid

@@ -1,13 +1,14 @@
 // Causal self-attention with grouped queries over paged keys and values, from
 // the norm before it to the residual after it.
 //
-// Parameters below the cursor: q_proj, k_proj, v_proj, o_proj and, with
-// head_norm, q_norm and k_norm (over each head, before the rotation). The
-// state of `layer` in every sequence of the batch must be a PagedKv of
-// kv_heads x head_dim; it is advanced when the graph is built.
+// Parameters below the cursor: q_proj, k_proj, v_proj (or all three as one,
+// `fused`), o_proj and, with head_norm, the norms of q and k. The state of
+// `layer` in every sequence of the batch must be a PagedKv of kv_heads x
+// head_dim; it is advanced when the graph is built.
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "kernels/attention.h"
 #include "nn/linear.h"
@@ -23,16 +24,28 @@ struct SelfAttentionOptions {
   int head_dim = 0;
   Bias qkv_bias = Bias::none;
   Bias output_bias = Bias::none;
-  std::optional<RmsNormOptions> head_norm;
+  std::string_view fused = {};  // the name of q, k and v as one matrix
+  std::optional<RmsNormOptions> head_norm;  // over each head of q and k
+  bool norm_whole = false;  // or over all heads at once, whatever its size
+  bool norm_last = false;   // after the rotation
+  std::string_view q_norm = "q_norm";
+  std::string_view k_norm = "k_norm";
   RopeOptions rope;
   float scale = 1.0f;
   int window = 0;
   float softcap = 0.0f;
+  bool gated = false;   // q_proj gives each head's q, then its gate
+  float growth = 0.0f;  // of queries, see AttentionOptions
+  int growth_tokens = 1;
+  bool sinks = false;  // a parameter `sinks`, see AttentionOptions
+  // q and k of the file have the rows of each head in pairs, where what
+  // adapters change has them in halves (see AdaptableWeight).
+  bool paired_rows = false;
 };
 
 // The norms around a part of a layer: x + after(part(before(x))).
 struct BlockNorms {
-  RmsNorm before;
+  std::optional<RmsNorm> before;
   std::optional<RmsNorm> after;
 };
 

@@ -16,4 +16,24 @@ Result<Linear> load_linear(
   return out;
 }
 
+Result<std::vector<Linear>> load_split(
+    const WeightCursor& cursor,
+    std::string_view name,
+    int inputs,
+    const std::vector<int>& outputs) {
+  int rows = 0;
+  for (const int part : outputs) {
+    rows += part;
+  }
+  RAPID_TRY(const WeightPtr whole, cursor.matrix(name, rows, inputs));
+  std::vector<Linear> out;
+  int first = 0;
+  for (const int part : outputs) {
+    out.push_back({.weight = row_slice(*whole, first, part)});
+    prepare(*out.back().weight);
+    first += part;
+  }
+  return out;
+}
+
 }  // namespace rapid

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "kernels/projection.h"
 #include "tensor/weight_map.h"
@@ -22,5 +23,12 @@ struct LinearOptions {
 // Errors: corrupt, naming the parameter that is missing or misshapen.
 Result<Linear> load_linear(
     const WeightCursor& cursor, const LinearOptions& options);
+
+// The rows of one matrix as several, `outputs` of each, without biases.
+Result<std::vector<Linear>> load_split(
+    const WeightCursor& cursor,
+    std::string_view name,
+    int inputs,
+    const std::vector<int>& outputs);
 
 }  // namespace rapid

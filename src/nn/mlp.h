@@ -1,5 +1,6 @@
 // Loads a gated feed-forward part, from the norm before it to the residual
-// after it: parameters gate_proj, up_proj and down_proj below the cursor.
+// after it: parameters gate_proj, up_proj (or both as one, `fused`) and
+// down_proj below the cursor.
 #pragma once
 
 #include "kernels/gated_mlp.h"
@@ -12,6 +13,7 @@ struct MlpOptions {
   int inner = 0;
   Activation activation = Activation::silu;
   Bias bias = Bias::none;
+  std::string_view fused = {};  // the name of gate and up as one matrix
 };
 
 class Mlp {
@@ -20,8 +22,12 @@ class Mlp {
       const WeightCursor& cursor, const MlpOptions& options, BlockNorms norms);
 
   // x [T, hidden] -> [T, hidden], residual included.
-  mx::array operator()(const mx::array& x) const {
-    return gated_mlp(x, mlp_, x);
+  mx::array operator()(const mx::array& x, const RaggedBatch& batch) const {
+    return gated_mlp(x, mlp_, x, batch.adapted);
+  }
+  // Without the residual.
+  mx::array alone(const mx::array& x, const RaggedBatch& batch) const {
+    return gated_mlp(x, mlp_, std::nullopt, batch.adapted);
   }
 
  private:

@@ -2,7 +2,7 @@
 // and a residual; some architectures norm the parts' results as well.
 //
 // Parameters below the cursor: self_attn.*, mlp.* and the norms, by the names
-// that the options give.
+// that the options give; an empty name: no such norm.
 #pragma once
 
 #include <string_view>
@@ -14,7 +14,7 @@ namespace rapid {
 
 struct BlockNormNames {
   std::string_view before_attention = "input_layernorm";
-  std::string_view after_attention;  // empty: none
+  std::string_view after_attention;
   std::string_view before_mlp = "post_attention_layernorm";
   std::string_view after_mlp;
 };
@@ -26,6 +26,17 @@ struct TransformerBlockOptions {
   MlpOptions mlp;
 };
 
+// The norms around a part; `after` may be empty.
+Result<BlockNorms> load_block_norms(
+    const WeightCursor& cursor,
+    std::string_view before,
+    std::string_view after,
+    const RmsNormOptions& options);
+
+// A block's attention with its norms; what follows it may be of any kind.
+Result<SelfAttention> load_block_attention(
+    const WeightCursor& cursor, const TransformerBlockOptions& options);
+
 class TransformerBlock {
  public:
   static Result<TransformerBlock> load(
@@ -34,7 +45,7 @@ class TransformerBlock {
   // x [T, hidden] -> [T, hidden].
   mx::array operator()(
       const mx::array& x, const RaggedBatch& batch, int layer) const {
-    return mlp_(attention_(x, batch, layer));
+    return mlp_(attention_(x, batch, layer), batch);
   }
 
  private:

@@ -1,6 +1,8 @@
 // Connection: one client of the server. Included by server.cpp alone, so that
 // Boost.Beast is compiled once.
 //
+// With TLS, the same over a stream around the socket.
+//
 // Everything here runs on the one network thread; handlers run on the worker
 // pool and reach back only through Exchange::wake, which posts. The socket is
 // read all the time by pump(), so a client that leaves is seen also while a
@@ -14,15 +16,21 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 
 #include <boost/asio.hpp>
+#include <boost/asio/ssl.hpp>
 #include <boost/beast/http.hpp>
 
 #include "base/log.h"
+#include "server/access_log.h"
 #include "server/exchange.h"
+#include "server/gate.h"
 #include "server/http_text.h"
 #include "server/server.h"
 
@@ -46,28 +54,53 @@ struct ServerCore {
   ServerOptions options;
   RouteTable routes;
   std::shared_ptr<ApiContext> context;
+  Gate gate;
+  AccessLog access;
+  std::optional<asio::ssl::context> tls;
   asio::thread_pool workers;
   asio::io_context network{1};
-  asio::steady_timer drain{network};
+  asio::steady_timer limit{network};  // of stopping
   std::set<Connection*> connections;
-  bool stopping = false;
+  int open_requests = 0;
+  bool stopping = false;          // no new requests any more
+  bool stopped = false;           // ... and none is open
+  std::function<void()> drained;  // the last open request ended
   uint64_t id_seed = 0;
   uint64_t next_id = 0;
 
   explicit ServerCore(const ServerOptions& o)
-      : options(o), workers(static_cast<size_t>(std::max(o.threads, 1))) {}
+      : options(o),
+        gate({o.keys, o.cors_origins, o.allow_hosts, o.host}),
+        workers(static_cast<size_t>(std::max(o.threads, 1))) {}
+};
+
+// A request that was let in, until its reply is out.
+class OpenRequest {
+ public:
+  OpenRequest(ServerCore& core, int key) : core_(core), key_(key) {
+    ++core_.open_requests;
+  }
+  ~OpenRequest() {
+    core_.gate.leave(key_);
+    if (--core_.open_requests == 0 && core_.stopping) {
+      core_.drained();
+    }
+  }
+  OpenRequest(const OpenRequest&) = delete;
+  OpenRequest& operator=(const OpenRequest&) = delete;
+
+ private:
+  ServerCore& core_;
+  int key_;
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(ServerCore& core, tcp::socket socket)
-      : core_(core), socket_(std::move(socket)), timer_(core.network) {
-    core_.connections.insert(this);
-  }
+  Connection(ServerCore& core, tcp::socket socket);
   ~Connection() {
     core_.connections.erase(this);
-    if (core_.stopping && core_.connections.empty()) {
-      core_.drain.cancel();
+    if (core_.stopped && core_.connections.empty()) {
+      core_.limit.cancel();
     }
   }
   Connection(const Connection&) = delete;
@@ -89,28 +122,33 @@ class Connection : public std::enable_shared_from_this<Connection> {
     wake();
   }
 
+  // Since when it waits for a request; none: it serves one.
+  const std::optional<Clock::time_point>& idle_since() const {
+    return idle_since_;
+  }
+
  private:
   using Parser = http::request_parser<http::string_body>;
   enum class Next { go_on, close };
-  // Why a request was refused before its handler ran.
-  struct Refusal {
-    int status = 0;
-    Error error;
-    HeaderList headers;
-  };
+  enum class Handshake { pending, done, failed };
 
+  asio::awaitable<bool> shake_hands();
   asio::awaitable<Next> serve_one();
   asio::awaitable<bool> read_header(Parser& parser, Refusal& refusal);
   asio::awaitable<bool> read_body(Parser& parser, Refusal& refusal);
   asio::awaitable<Next> refuse(
-      Parser& parser, Refusal refusal, ErrorBody error_body);
+      Parser& parser, Refusal refusal, ErrorBody error_body, AccessEntry entry);
   asio::awaitable<Next> respond(std::shared_ptr<Exchange> exchange);
+  asio::awaitable<void> go_on(Parser& parser, Refusal& refusal);
   asio::awaitable<bool> write(std::string bytes);
   asio::awaitable<bool> wait_until(Clock::time_point deadline);
   asio::awaitable<void> linger();
 
-  Refusal check(const Parser& parser, const RouteTable::Match& match) const;
-  bool has_key(const Parser& parser) const;
+  static Refusal check_framing(const Parser& parser);
+  Refusal check(const Parser& parser, const RouteTable::Match& match, int& key);
+  Refusal no_route(const Parser& parser, const RouteTable::Match& match) const;
+  Caller caller_of(const Parser& parser) const;
+  void log(const Exchange& exchange, AccessEntry entry) const;
   std::shared_ptr<Exchange> make_exchange(
       const Parser& parser, bool keep_alive, ErrorBody error_body);
   void start_handler(
@@ -123,6 +161,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   ServerCore& core_;
   tcp::socket socket_;
+  std::optional<asio::ssl::stream<tcp::socket&>> tls_;
+  Handshake handshake_ = Handshake::pending;
+  const bool late_;     // it came while the server stops
+  std::string remote_;  // address of the client
+  std::string local_;   // ... and the one it came in on
   asio::steady_timer timer_;
   std::shared_ptr<Exchange> current_;
   std::array<char, 16384> chunk_;
@@ -131,6 +174,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool eof_ = false;      // the client sends no more: left, or half-closed
   bool unread_ = false;   // the last request was not read to its end
   bool lost_ = false;     // the socket is of no use any more
+  size_t sent_ = 0;       // bytes of the reply
+  std::optional<Clock::time_point> idle_since_;  // waits for a request
 };
 
 }  // namespace rapid

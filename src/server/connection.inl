@@ -1,4 +1,5 @@
-// What a Connection does. Included once, by server.cpp.
+// How a Connection reads a request and lets it in. Included once, by
+// server.cpp.
 #pragma once
 
 // gcc 12 takes the frame allocator of asio's coroutines for a mismatch.
@@ -32,6 +33,10 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
 HttpRequest make_request(
     http::request<http::string_body> message, Target target) {
   HttpRequest request;
@@ -49,6 +54,20 @@ HttpRequest make_request(
 
 }  // namespace
 
+Connection::Connection(ServerCore& core, tcp::socket socket)
+    : core_(core),
+      socket_(std::move(socket)),
+      late_(core.stopping),
+      timer_(core.network) {
+  error_code ignored;
+  remote_ = socket_.remote_endpoint(ignored).address().to_string();
+  local_ = socket_.local_endpoint(ignored).address().to_string();
+  if (core_.tls) {
+    tls_.emplace(socket_, *core_.tls);
+  }
+  core_.connections.insert(this);
+}
+
 // ---- reading
 
 void Connection::pump() {
@@ -56,16 +75,19 @@ void Connection::pump() {
     return;
   }
   reading_ = true;
-  socket_.async_read_some(
-      asio::buffer(chunk_),
-      [self = shared_from_this()](error_code ec, size_t size) {
-        self->reading_ = false;
-        self->input_.append(self->chunk_.data(), size);
-        self->eof_ |= ec == asio::error::eof;
-        self->lost_ |= ec && ec != asio::error::eof;
-        self->wake();
-        self->pump();
-      });
+  auto taken = [self = shared_from_this()](error_code ec, size_t size) {
+    self->reading_ = false;
+    self->input_.append(self->chunk_.data(), size);
+    self->eof_ |= ec == asio::error::eof;
+    self->lost_ |= ec && ec != asio::error::eof;
+    self->wake();
+    self->pump();
+  };
+  if (tls_) {
+    tls_->async_read_some(asio::buffer(chunk_), std::move(taken));
+  } else {
+    socket_.async_read_some(asio::buffer(chunk_), std::move(taken));
+  }
 }
 
 asio::awaitable<bool> Connection::wait_until(Clock::time_point deadline) {
@@ -77,12 +99,31 @@ asio::awaitable<bool> Connection::wait_until(Clock::time_point deadline) {
 
 asio::awaitable<bool> Connection::write(std::string bytes) {
   error_code ec;
-  co_await asio::async_write(
-      socket_,
-      asio::buffer(bytes),
-      asio::redirect_error(asio::use_awaitable, ec));
+  auto token = asio::redirect_error(asio::use_awaitable, ec);
+  if (tls_) {
+    co_await asio::async_write(*tls_, asio::buffer(bytes), token);
+  } else {
+    co_await asio::async_write(socket_, asio::buffer(bytes), token);
+  }
+  sent_ += bytes.size();
   lost_ |= ec.failed();
   co_return !ec.failed();
+}
+
+asio::awaitable<bool> Connection::shake_hands() {
+  tls_->async_handshake(
+      asio::ssl::stream_base::server,
+      [self = shared_from_this()](error_code ec) {
+        self->handshake_ = ec ? Handshake::failed : Handshake::done;
+        self->wake();
+      });
+  const auto deadline =
+      Clock::now() + seconds_of(core_.options.body_timeout_seconds);
+  bool in_time = true;
+  while (handshake_ == Handshake::pending && !lost_ && in_time) {
+    in_time = co_await wait_until(deadline);
+  }
+  co_return handshake_ == Handshake::done && !lost_;
 }
 
 // Hands input_ to the parser. False: it is no good HTTP.
@@ -132,6 +173,7 @@ asio::awaitable<bool> Connection::read_header(
     if (!begun) {
       input_.erase(0, input_.find_first_not_of("\r\n"));
     }
+    idle_since_.reset();
     if (!begun && !input_.empty()) {
       begun = true;
       deadline = Clock::now() + seconds_of(core_.options.body_timeout_seconds);
@@ -142,8 +184,13 @@ asio::awaitable<bool> Connection::read_header(
     if (parser.is_header_done()) {
       co_return true;
     }
-    if (eof_ || lost_ || (core_.stopping && !begun)) {
+    // A client that comes while the server stops is told so.
+    const bool closing = core_.stopped || (core_.stopping && !late_);
+    if (eof_ || lost_ || (closing && !begun)) {
       co_return false;
+    }
+    if (!begun) {
+      idle_since_ = deadline - seconds_of(kIdleSeconds);
     }
     const bool in_time = co_await wait_until(deadline);
     if (!in_time) {
@@ -187,34 +234,19 @@ asio::awaitable<bool> Connection::read_body(Parser& parser, Refusal& refusal) {
 
 // ---- one request
 
-bool Connection::has_key(const Parser& parser) const {
-  const std::string& secret = core_.options.api_key;
-  if (secret.empty()) {
-    return true;
-  }
+Caller Connection::caller_of(const Parser& parser) const {
   const auto& message = parser.get();
-  std::string_view given = message["x-api-key"];
-  const std::string_view bearer = message[http::field::authorization];
-  if (lower(bearer.substr(0, 7)) == "bearer ") {
-    given = bearer.substr(7);
-  }
-  return same_secret(given, secret);
+  return {
+      .host = std::string(message[http::field::host]),
+      .origin = std::string(message[http::field::origin]),
+      .authorization = std::string(message[http::field::authorization]),
+      .api_key = std::string(message["x-api-key"]),
+      .local = local_};
 }
 
-Connection::Refusal Connection::check(
+Refusal Connection::no_route(
     const Parser& parser, const RouteTable::Match& match) const {
   const std::string method(parser.get().method_string());
-  if (match.route != nullptr) {
-    if (match.route->auth == Auth::key && !has_key(parser)) {
-      return {
-          401,
-          {ErrorCode::unauthorized,
-           "the API key is missing or wrong",
-           "send it as \"authorization: Bearer KEY\" or \"x-api-key: KEY\""},
-          {{"www-authenticate", "Bearer"}}};
-    }
-    return {};
-  }
   const std::string path(parser.get().target());
   if (match.allowed.empty()) {
     return {
@@ -228,7 +260,12 @@ Connection::Refusal Connection::check(
     allow += (allow.empty() ? "" : ", ") + one;
   }
   if (method == "OPTIONS") {
-    return {204, {}, {{"allow", allow + ", OPTIONS"}}};
+    HeaderList headers = core_.gate.preflight(
+        caller_of(parser),
+        allow,
+        parser.get()[http::field::access_control_request_headers]);
+    headers.emplace_back("allow", allow + ", OPTIONS");
+    return {204, {}, std::move(headers)};
   }
   return {
       405,
@@ -237,13 +274,76 @@ Connection::Refusal Connection::check(
       {{"allow", allow}}};
 }
 
+// What two readers of one request could read in two ways is refused: where a
+// body ends, and whose host it is for.
+Refusal Connection::check_framing(const Parser& parser) {
+  const auto& message = parser.get();
+  const auto wrong = [](const char* what) {
+    return Refusal{400, {ErrorCode::invalid_argument, what}};
+  };
+  if (message.version() != 10 && message.version() != 11) {
+    return wrong("only HTTP/1.0 and HTTP/1.1 are spoken here");
+  }
+  if (message.count(http::field::host) > 1) {
+    return wrong("a request has one host header");
+  }
+  const auto encoding = message[http::field::transfer_encoding];
+  const auto encodings = message.count(http::field::transfer_encoding);
+  if (encodings > 1 || (encodings == 1 && lower(encoding) != "chunked")) {
+    return wrong("bodies come with a content-length or chunked");
+  }
+  if (encodings > 0 && (message.version() == 10 ||
+                        message.count(http::field::content_length) > 0)) {
+    return wrong("a body is chunked, or has a content-length");
+  }
+  return {};
+}
+
+// What lets a request in counts it, under its key.
+Refusal Connection::check(
+    const Parser& parser, const RouteTable::Match& match, int& key) {
+  if (core_.stopping) {
+    return {
+        503,
+        {ErrorCode::busy, "the server is stopping", "try again in a moment"},
+        {{"retry-after", "5"}}};
+  }
+  if (Refusal refusal = check_framing(parser); refusal.status != 0) {
+    return refusal;
+  }
+  const Caller caller = caller_of(parser);
+  if (Refusal refusal = core_.gate.check(caller); refusal.status != 0) {
+    return refusal;
+  }
+  if (match.route == nullptr) {
+    return no_route(parser, match);
+  }
+  if (match.route->auth == Auth::open) {
+    return {};
+  }
+  const double now =
+      std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+  return core_.gate.admit(caller, now, key);
+}
+
+void Connection::log(const Exchange& exchange, AccessEntry entry) const {
+  if (core_.access.on()) {
+    entry.id = exchange.id();
+    entry.remote = remote_;
+    entry.status = exchange.status();
+    entry.bytes_out = sent_;
+    entry.left = lost_;
+    core_.access.write(entry);
+  }
+}
+
 std::string Connection::new_id() {
   return fmt::format("{:012x}{:06x}", core_.id_seed, ++core_.next_id);
 }
 
 std::shared_ptr<Exchange> Connection::make_exchange(
     const Parser& parser, bool keep_alive, ErrorBody error_body) {
-  return std::make_shared<Exchange>(ExchangeOptions{
+  auto exchange = std::make_shared<Exchange>(ExchangeOptions{
       .id = new_id(),
       .head_only = parser.get().method() == http::verb::head,
       .chunked = parser.get().version() >= 11,
@@ -256,13 +356,18 @@ std::shared_ptr<Exchange> Connection::make_exchange(
           }
         });
       }});
+  for (auto& [name, value] : core_.gate.cors(caller_of(parser))) {
+    exchange->header(name, value);
+  }
+  return exchange;
 }
 
 asio::awaitable<Connection::Next> Connection::refuse(
-    Parser& parser, Refusal refusal, ErrorBody error_body) {
+    Parser& parser, Refusal refusal, ErrorBody error_body, AccessEntry entry) {
   // What is left of the body would be taken for the next request.
-  const bool keep = parser.is_done() && parser.keep_alive();
-  unread_ = !parser.is_done();
+  const bool whole = parser.is_done() && refusal.status != 400;
+  const bool keep = whole && parser.keep_alive() && !core_.stopping;
+  unread_ = !whole;
   const auto exchange = make_exchange(parser, keep, error_body);
   for (auto& [name, value] : refusal.headers) {
     exchange->header(name, value);
@@ -273,6 +378,7 @@ asio::awaitable<Connection::Next> Connection::refuse(
   }
   exchange->reply(refusal.status, std::move(body), "application/json");
   const Next next = co_await respond(exchange);
+  log(*exchange, std::move(entry));
   co_return next;
 }
 
@@ -297,6 +403,20 @@ void Connection::start_handler(
       });
 }
 
+// Answers "expect: 100-continue", or refuses what else is expected.
+asio::awaitable<void> Connection::go_on(Parser& parser, Refusal& refusal) {
+  const auto expect = lower(parser.get()[http::field::expect]);
+  if (expect.empty()) {
+    co_return;
+  }
+  if (expect != "100-continue") {
+    refusal = {417, {ErrorCode::invalid_argument, "unknown expectation"}};
+  } else if (input_.empty() && !parser.is_done()) {
+    std::string line = "HTTP/1.1 100 Continue\r\n\r\n";
+    co_await write(std::move(line));
+  }
+}
+
 asio::awaitable<Connection::Next> Connection::serve_one() {
   Parser parser;
   parser.header_limit(kHeaderLimit);
@@ -305,34 +425,39 @@ asio::awaitable<Connection::Next> Connection::serve_one() {
   Refusal refusal;
   RouteTable::Match match;
   match.error_body = standard_error_body;
+  int key = Gate::kNoKey;
   const bool readable = co_await read_header(parser, refusal);
   const auto start = Clock::now();
+  sent_ = 0;
   std::optional<Target> target;
+  AccessEntry entry;
   if (readable) {
+    entry.method = std::string(parser.get().method_string());
+    entry.agent = std::string(parser.get()[http::field::user_agent]);
     target = parse_target(parser.get().target());
     if (!target) {
       refusal = {400, {ErrorCode::invalid_argument, "not a valid path"}};
     } else {
-      match = core_.routes.find(parser.get().method_string(), target->path);
-      refusal = check(parser, match);
+      entry.path = target->path;
+      match = core_.routes.find(entry.method, target->path);
+      refusal = check(parser, match, key);
     }
-    const auto expect = lower(parser.get()[http::field::expect]);
-    if (refusal.status == 0 && !expect.empty()) {
-      if (expect != "100-continue") {
-        refusal = {417, {ErrorCode::invalid_argument, "unknown expectation"}};
-      } else if (input_.empty() && !parser.is_done()) {
-        std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-        co_await write(std::move(go_on));
-      }
-    }
+  }
+  std::optional<OpenRequest> open;
+  if (readable && refusal.status == 0) {
+    open.emplace(core_, key);
+    entry.key = core_.gate.name(key);
+    co_await go_on(parser, refusal);
   }
   bool complete = readable && refusal.status == 0;
   if (complete) {
     complete = co_await read_body(parser, refusal);
+    entry.bytes_in = parser.get().body().size();
   }
   if (refusal.status != 0) {
-    const Next next =
-        co_await refuse(parser, std::move(refusal), match.error_body);
+    entry.seconds = seconds_since(start);
+    const Next next = co_await refuse(
+        parser, std::move(refusal), match.error_body, std::move(entry));
     co_return next;
   }
   if (!complete) {
@@ -343,105 +468,18 @@ asio::awaitable<Connection::Next> Connection::serve_one() {
   HttpRequest request = make_request(parser.release(), std::move(*target));
   request.tail = match.tail;
   request.id = exchange->id();
-  const std::string line = request.method + " " + request.path;
+  request.owner = core_.gate.owner(key);
   start_handler(*match.route, std::move(request), exchange);
   const Next next = co_await respond(exchange);
+  entry.seconds = seconds_since(start);
   spdlog::debug(
-      "{} {} {:.1f} ms",
-      line,
+      "{} {} {} {:.1f} ms",
+      entry.method,
+      entry.path,
       exchange->status(),
-      std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+      entry.seconds * 1000);
+  log(*exchange, std::move(entry));
   co_return next;
-}
-
-// ---- the reply
-
-asio::awaitable<Connection::Next> Connection::respond(
-    std::shared_ptr<Exchange> exchange) {
-  current_ = exchange;
-  const double period = core_.options.keepalive_seconds;
-  const auto grace = seconds_of(kHalfClosedGrace);
-  auto silence_ends =
-      Clock::now() + seconds_of(std::min(period, kFirstSilence));
-  std::optional<Clock::time_point> closed_at;
-  int probes = 0;
-  while (true) {
-    auto out = exchange->take();
-    const bool wrote = !out.bytes.empty() && !lost_;
-    if (wrote) {
-      co_await write(std::move(out.bytes));
-      silence_ends = std::max(silence_ends, Clock::now() + seconds_of(period));
-    }
-    if (out.overflow || lost_) {
-      break;
-    }
-    if (out.finished) {
-      exchange->detach();
-      const bool keep = out.keep_alive && !core_.stopping;
-      co_return keep ? Next::go_on : Next::close;
-    }
-    if (wrote) {
-      continue;  // more may have come while writing
-    }
-    // A client that closed looks like one that only has no more to say. Only
-    // writing tells them apart, which an event stream can do at once.
-    auto deadline = silence_ends;
-    if (eof_) {
-      closed_at = closed_at.value_or(Clock::now());
-      const auto due = *closed_at + probes * grace / 2;
-      if (exchange->streaming() && probes < 3) {
-        if (Clock::now() >= due) {
-          ++probes;
-          exchange->keepalive();
-          continue;
-        }
-        deadline = std::min(deadline, due);
-      } else if (!exchange->streaming()) {
-        if (Clock::now() >= *closed_at + grace) {
-          break;
-        }
-        deadline = std::min(deadline, *closed_at + grace);
-      }
-    }
-    co_await wait_until(deadline);
-    if (Clock::now() >= silence_ends) {
-      exchange->keepalive();
-      silence_ends = Clock::now() + seconds_of(period);
-    }
-  }
-  lost_ = true;
-  if (auto left = exchange->client_gone()) {
-    asio::post(core_.workers, std::move(left));
-  }
-  exchange->detach();
-  co_return Next::close;
-}
-
-// Closing with unread input makes the kernel drop the reply on its way.
-asio::awaitable<void> Connection::linger() {
-  error_code ignored;
-  socket_.shutdown(tcp::socket::shutdown_send, ignored);
-  const auto deadline = Clock::now() + seconds_of(kLingerSeconds);
-  while (!eof_ && !lost_ && Clock::now() < deadline) {
-    input_.clear();
-    pump();
-    co_await wait_until(deadline);
-  }
-}
-
-asio::awaitable<void> Connection::run(std::shared_ptr<Connection> self) {
-  try {
-    Next next = Next::go_on;
-    while (next == Next::go_on) {
-      next = co_await self->serve_one();
-    }
-    if (self->unread_) {
-      co_await self->linger();
-    }
-  } catch (const std::exception& e) {
-    spdlog::error("a connection failed: {}", e.what());
-  }
-  self->abort();
 }
 
 }  // namespace rapid

@@ -1,5 +1,6 @@
 #include "server/exchange.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace rapid {
@@ -19,6 +20,10 @@ std::string data_lines(std::string_view data) {
     }
     data.remove_prefix(end + 1);
   }
+}
+
+std::string named(std::string_view name, std::string_view data) {
+  return "event: " + std::string(name) + '\n' + data_lines(data);
 }
 
 }  // namespace
@@ -53,9 +58,18 @@ void Exchange::header(std::string name, std::string value) {
 }
 
 void Exchange::start_events() {
+  start(false);
+}
+
+void Exchange::start_lines() {
+  start(true);
+}
+
+void Exchange::start(bool lines) {
   std::lock_guard lock(mutex_);
   if (!gone_ && state_ == State::fresh) {
     state_ = State::events;
+    lines_ = lines;
     status_ = 200;
     wake();
   }
@@ -125,7 +139,8 @@ void Exchange::abandon() {
 
 std::string Exchange::events_head() const {
   HeaderList headers = {
-      {"content-type", "text/event-stream; charset=utf-8"},
+      {"content-type",
+       lines_ ? "application/x-ndjson" : "text/event-stream; charset=utf-8"},
       {"cache-control", "no-cache"},
       {"x-request-id", options_.id}};
   if (options_.chunked) {
@@ -140,7 +155,7 @@ std::string Exchange::events_head() const {
 
 std::string Exchange::whole_reply() const {
   HeaderList headers = {{"x-request-id", options_.id}};
-  if (status_ != 204) {
+  if (status_ != 204 && status_ != 304) {
     headers.emplace_back("content-type", content_type_);
     headers.emplace_back("content-length", std::to_string(pending_.size()));
   }
@@ -186,9 +201,30 @@ Exchange::Output Exchange::take() {
 
 void Exchange::keepalive() {
   std::lock_guard lock(mutex_);
-  if (state_ == State::events && !gone_) {
-    pending_ += ": keepalive\n\n";
+  if (state_ != State::events || gone_) {
+    return;
   }
+  const std::string data = keepalive_data_ ? keepalive_data_() : "";
+  if (lines_) {
+    pending_ += ' ';
+  } else if (!data.empty()) {
+    pending_ += named(keepalive_name_, data);
+  } else {
+    pending_ += ": keepalive" + note_ + "\n\n";
+  }
+}
+
+void Exchange::keepalive_event(
+    std::string name, std::function<std::string()> data) {
+  std::lock_guard lock(mutex_);
+  keepalive_name_ = std::move(name);
+  keepalive_data_ = std::move(data);
+}
+
+void Exchange::note(std::string text) {
+  std::ranges::replace_if(text, [](char c) { return c < ' '; }, ' ');
+  std::lock_guard lock(mutex_);
+  note_ = text.empty() ? "" : " " + std::move(text);
 }
 
 bool Exchange::streaming() const {
@@ -224,7 +260,11 @@ void Reply::event(std::string_view data) {
 }
 
 void Reply::named_event(std::string_view name, std::string_view data) {
-  exchange_->push("event: " + std::string(name) + '\n' + data_lines(data));
+  exchange_->push(named(name, data));
+}
+
+void Reply::line(std::string_view json) {
+  exchange_->push(std::string(json) + '\n');
 }
 
 }  // namespace rapid

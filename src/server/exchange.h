@@ -37,8 +37,11 @@ class Exchange {
   void reply(int status, std::string body, std::string_view content_type);
   void header(std::string name, std::string value);
   void start_events();
+  void start_lines();
   void push(std::string event);
   void end_events();
+  void note(std::string text);
+  void keepalive_event(std::string name, std::function<std::string()> data);
   bool events_begun() const;
   void on_disconnect(std::function<void()> callback);
   void abandon();  // nobody will write any more
@@ -51,7 +54,7 @@ class Exchange {
     bool keep_alive = false;
   };
   Output take();
-  // A comment, when an event stream is open.
+  // What says that the stream is alive, when one is open.
   void keepalive();
   bool streaming() const;
   bool overflow() const;  // the client reads too slowly
@@ -65,6 +68,7 @@ class Exchange {
   enum class State { fresh, events, whole, complete, broken };
 
   void wake();
+  void start(bool lines);
   std::string events_head() const;
   std::string whole_reply() const;
 
@@ -74,7 +78,11 @@ class Exchange {
   HeaderList headers_;
   int status_ = 0;
   std::string content_type_;
-  std::string pending_;     // event bytes, or the whole body
+  std::string pending_;  // event bytes, or the whole body
+  std::string note_;     // of keep-alives
+  bool lines_ = false;   // JSON lines, not events
+  std::string keepalive_name_;
+  std::function<std::string()> keepalive_data_;
   bool head_sent_ = false;  // of an event stream
   bool overflow_ = false;
   bool gone_ = false;
@@ -102,6 +110,13 @@ class Reply : public ResponseStream {
   void event(std::string_view data) override;
   void named_event(std::string_view name, std::string_view data) override;
   void end_events() override { exchange_->end_events(); }
+  void start_lines() override { exchange_->start_lines(); }
+  void line(std::string_view json) override;
+  void keepalive_event(
+      std::string name, std::function<std::string()> data) override {
+    exchange_->keepalive_event(std::move(name), std::move(data));
+  }
+  void note(std::string text) override { exchange_->note(std::move(text)); }
   bool events_begun() const override { return exchange_->events_begun(); }
   void on_disconnect(std::function<void()> callback) override {
     exchange_->on_disconnect(std::move(callback));

@@ -96,10 +96,39 @@ inline IntVec dot4(IntVec sum, Codes u, int32_t a) {
 // What is built on these.
 #include "simd/body.inl"
 
+__attribute__((target("avx512bf16"))) int64_t
+bfloat_work_here(const uint8_t* data, int64_t rounds, float* sink) {
+  constexpr int kChains = 12;
+  __m512bh w[kChains];
+  __m512 sums[kChains];
+  for (int i = 0; i < kChains; ++i) {
+    const __m512i bits = _mm512_loadu_si512(data + 64 * i);
+    w[i] = (__m512bh)_mm512_and_si512(bits, _mm512_set1_epi32(0x3F003F00));
+    sums[i] = _mm512_setzero_ps();
+  }
+  for (int64_t r = 0; r < rounds; ++r) {
+    const auto x = (__m512bh)_mm512_set1_epi32(
+        static_cast<int>(r & 0x00070007) | 0x3F003F00);
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) {
+      sums[i] = _mm512_dpbf16_ps(sums[i], w[i], x);
+    }
+  }
+  for (int i = 0; i < kChains; ++i) {
+    sink[i] = _mm512_cvtss_f32(sums[i]);
+  }
+  return rounds * kChains * 32 * 2;
+}
+
 }  // namespace
 
 const KernelTable* avx512_kernels() {
   return &kTable;
+}
+
+PeakWork bfloat_work() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512bf16") ? bfloat_work_here : nullptr;
 }
 
 }  // namespace rapid
@@ -109,6 +138,10 @@ const KernelTable* avx512_kernels() {
 namespace rapid {
 
 const KernelTable* avx512_kernels() {
+  return nullptr;
+}
+
+PeakWork bfloat_work() {
   return nullptr;
 }
 

@@ -38,18 +38,15 @@ inline Vec splat(float x) {
 #include "simd/dots.inl"
 #include "simd/packed_dots.inl"
 #include "simd/rows.inl"
+// On top of those.
+#include "simd/kv_codes.inl"
+#include "simd/recurrent.inl"
+// For measuring.
+#include "simd/peaks.inl"
 
 constexpr KernelTable kTable = {
-    expand,
-    dots,
-    half_dots,
-    to_halves,
-    quantise,
-    packed_dots,
-    rms_norm,
-    silu,
-    gelu,
-    exp_sum,
-    attend,
-    attend_halves,
-    merge};
+    expand,   dots,         half_dots,     weighted_sum,  to_halves,
+    quantise, packed_dots,  rms_norm,      silu,          gelu,
+    exp_sum,  attend,       attend_halves, merge,         fold,
+    conv,     sigmoid_gate, to_codes,      keys_of_codes, values_of_codes,
+    read_all, int8_work,    float_work};

@@ -148,7 +148,7 @@ inline Vec add_block(
   }
 }
 
-constexpr size_t kAhead = 2048;  // bytes
+constexpr size_t kAhead = 8192;  // bytes; the latency of memory at full speed
 
 // Activation rows x[0..M) times one part of one panel. The first to read a
 // panel asks for what comes behind it.

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "hub/dequantise.h"
 #include "hub/tensor_type.h"
+#include "simd/panel_memory.h"
 
 namespace rapid {
 
@@ -432,13 +431,7 @@ PackedWeight allocate_packed(
         (Layout::kHeader + out.layout.blocks * Layout::kCodes);
   });
   out.bytes = out.panel_bytes * static_cast<size_t>(out.panels());
-  constexpr size_t kPage = 4096;
-  auto* memory = static_cast<uint8_t*>(
-      std::aligned_alloc(kPage, (out.bytes + kPage - 1) / kPage * kPage));
-  if (!memory) {
-    throw std::bad_alloc();
-  }
-  out.data = {memory, [](uint8_t* p) { std::free(p); }};
+  out.data = take_panel_memory(out.bytes);
   return out;
 }
 

@@ -30,7 +30,7 @@ struct PackedWeight {
   int cols = 0;
   size_t panel_bytes = 0;
   size_t bytes = 0;
-  std::unique_ptr<uint8_t[], void (*)(uint8_t*)> data{nullptr, nullptr};
+  std::shared_ptr<uint8_t> data;  // panel_memory.h
 
   int panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
   const uint8_t* panel(int index) const {
@@ -45,7 +45,7 @@ struct PackedWeight {
 // floats, 2 and 3 bits, float32 scales, odd widths).
 std::optional<PackedFormat> packed_format(const RowSource& source);
 
-// Page-aligned memory, not filled yet. `format` is packed_format(source).
+// Memory that is not filled yet. `format` is packed_format(source).
 PackedWeight allocate_packed(
     PackedFormat format, const RowSource& source, int rows);
 

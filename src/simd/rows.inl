@@ -101,23 +101,42 @@ double exp_sum(const float* x, int64_t n, float top, float scale) {
   return total;
 }
 
+inline float capped(float s, float softcap) {
+  return softcap > 0 ? tanhf(s / softcap) * softcap : s;
+}
+
 // scores -> weights exp(score - maximum), zeros up to a full vector.
 inline void soften(float* scores, int count, const TileQuery& q, float* head) {
-  float top = -__builtin_inff();
-  for (int j = 0; j < count; ++j) {
-    float s = scores[j] * q.scale;
+  const int whole = count / kLanes * kLanes;
+  Vec tops = splat(-__builtin_inff());
+  for (int j = 0; j < whole; j += kLanes) {
+    Vec s = load(scores + j) * splat(q.scale);
     if (q.softcap > 0) {
-      s = tanhf(s / q.softcap) * q.softcap;
+      for (int lane = 0; lane < kLanes; ++lane) {
+        s[lane] = capped(s[lane], q.softcap);
+      }
     }
-    scores[j] = s;
-    top = s > top ? s : top;
+    store(scores + j, s);
+    tops = s > tops ? s : tops;
+  }
+  float top = tops[0];
+  for (int lane = 1; lane < kLanes; ++lane) {
+    top = tops[lane] > top ? tops[lane] : top;
+  }
+  for (int j = whole; j < count; ++j) {
+    scores[j] = capped(scores[j] * q.scale, q.softcap);
+    top = scores[j] > top ? scores[j] : top;
   }
   Vec total = {};
-  for (int j = 0; j < count; j += kLanes) {
-    const int n = count - j < kLanes ? count - j : kLanes;
+  for (int j = 0; j < whole; j += kLanes) {
     const Vec p = vexp(load(scores + j) - top);
-    store_part(scores + j, p, n);
-    total += load_part(scores + j, n);
+    store(scores + j, p);
+    total += p;
+  }
+  if (whole < count) {
+    const int n = count - whole;
+    store_part(scores + whole, vexp(load(scores + whole) - top), n);
+    total += load_part(scores + whole, n);
   }
   head[0] = top;
   head[1] = sum(total);
@@ -198,6 +217,16 @@ inline void mix_rows(
       out[r * out_stride + at] = acc;
     }
   }
+}
+
+void weighted_sum(
+    const float* a,
+    const float* b,
+    int64_t b_stride,
+    int count,
+    int width,
+    float* out) {
+  mix_rows<1, float>(a, 0, b, b_stride, count, width, out, 0);
 }
 
 // The last rows, fewer than a whole tile.

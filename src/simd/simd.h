@@ -12,6 +12,7 @@
 
 #include "hub/quant_scheme.h"
 #include "hub/tensor_type.h"
+#include "simd/kv_codes.h"
 #include "simd/packed_layout.h"
 
 namespace rapid {
@@ -54,6 +55,32 @@ struct TileQuery {
   float softcap = 0;
 };
 
+// One token meets the state [dim, ..] of a head of a linear recurrence. With
+// `delta` u = beta (value - decay key S), else u = value; then
+//   S <- decay S + key u^T;  out = query S
+struct FoldToken {
+  const float* key = nullptr;    // [dim]
+  const float* query = nullptr;  // [dim]
+  const float* value = nullptr;  // of the columns in question
+  float* out = nullptr;          // the same
+  int dim = 0;
+  float decay = 1;
+  float beta = 1;
+  bool delta = false;
+};
+
+constexpr int kMostTaps = 8;
+
+// out[i] = bias[i] + sum_j weight[j * stride + i] taps[j][i], j ascending.
+struct ConvTaps {
+  const float* const* taps = nullptr;  // [kernel], at most kMostTaps
+  int kernel = 0;
+  const float* weight = nullptr;
+  int64_t stride = 0;
+  const float* bias = nullptr;  // or null
+  bool silu = false;
+};
+
 struct KernelTable {
   // Row `row` as float32, bit-equal to dequantise() / dequantise_mlx().
   void (*expand)(const RowSource& source, int64_t row, float* out);
@@ -73,6 +100,16 @@ struct KernelTable {
   // bit-equal to `dots` over the expanded rows.
   void (*half_dots)(
       const RowSource& w, int first, int count, const float* x, float* out);
+  // out[n] = sum over i < count of a[i] * b[i * b_stride + n], n < width, i
+  // ascending. A column's bits don't depend on where the columns begin, as
+  // long as that is a multiple of kPanelRows.
+  void (*weighted_sum)(
+      const float* a,
+      const float* b,
+      int64_t b_stride,
+      int count,
+      int width,
+      float* out);
   // n floats to float16, rounded to nearest even.
   void (*to_halves)(const float* x, int n, uint16_t* out);
 
@@ -121,9 +158,40 @@ struct KernelTable {
       float* partial);
   // Folds the next tile's partial of one row into `state`, same layout.
   void (*merge)(float* state, const float* partial, int dim);
+
+  // The first `width` columns of a state whose rows are `stride` apart.
+  void (*fold)(const FoldToken& token, float* state, int64_t stride, int width);
+  void (*conv)(const ConvTaps& taps, int n, float* out);
+  // out = x / (1 + exp(-gate)), element by element.
+  void (*sigmoid_gate)(
+      const float* gate, const float* x, int64_t n, float* out);
+  // A row x [dim] to codes [row_bytes], scales and biases [groups], float16.
+  void (*to_codes)(
+      const float* x,
+      const KvCodes& shape,
+      uint8_t* codes,
+      uint16_t* scales,
+      uint16_t* biases);
+  // A head's block of a page as the tile that attend reads: keys
+  // [dim, kTileKeys], values [kTileKeys, dim].
+  void (*keys_of_codes)(const KvCodes& shape, const uint8_t* block, float* out);
+  void (*values_of_codes)(
+      const KvCodes& shape, const uint8_t* block, float* out);
+
+  // Reads so many bytes (a multiple of 256), and what they say is of no use.
+  uint64_t (*read_all)(const uint8_t* p, size_t bytes);
+  // As many products as fit into registers alone, of 4-bit codes with int8 and
+  // of float32: how many operations that were (a product and its sum are two).
+  // `data` is 768 bytes, `sink` 12 floats.
+  int64_t (*int8_work)(const uint8_t* data, int64_t rounds, float* sink);
+  int64_t (*float_work)(const uint8_t* data, int64_t rounds, float* sink);
 };
 
 const KernelTable& kernel_table();
+
+// KernelTable::float_work with bfloat16 products; null: the machine has none.
+using PeakWork = int64_t (*)(const uint8_t* data, int64_t rounds, float* sink);
+PeakWork bfloat_work();
 
 // Null where the compiler's target lacks the instruction set.
 const KernelTable* scalar_kernels();

@@ -48,6 +48,7 @@ struct ThreadPool::Impl {
   const std::function<void(int, int)>* body = nullptr;
   std::mutex mutex;
   std::condition_variable wake;
+  std::mutex turn;  // of those who call run()
 
   void work() {
     for (;;) {
@@ -113,6 +114,7 @@ void ThreadPool::run(
     body(0, count);
     return;
   }
+  const std::lock_guard turn(pool.turn);
   // A few pieces per thread even out cores of unequal speed.
   const int even = (count + threads() * 4 - 1) / (threads() * 4);
   pool.piece = std::max({1, grain, even});

@@ -1,8 +1,9 @@
 // A persistent pool for data-parallel loops inside CPU kernels. No MLX here.
 //
 // The caller takes part, so `threads` = 2 means one worker. Workers spin for
-// about 50 us after a loop, then sleep: an idle process uses no CPU. run() is
-// called by one thread at a time (MLX's CPU queue); the body must not throw.
+// about 50 us after a loop, then sleep: an idle process uses no CPU. Loops of
+// several callers (engines, MLX's CPU queue) follow each other; a body must not
+// throw and not call run().
 // Results must not depend on which thread takes which index.
 //
 //   pool.run(rows, [&](int begin, int end) { ... });

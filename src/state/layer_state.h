@@ -35,6 +35,11 @@ class LayerState {
   // state is unchanged); restore the nearest snapshot and prefill from there.
   [[nodiscard]] virtual bool trim(int n) = 0;
 
+  // From now on trim() takes back any of the last `tokens` tokens that come,
+  // one step of as many included; 0 = as it was made, and what that took is
+  // given back. Kinds that can trim anyway have nothing to do.
+  virtual void keep_way_back(int /*tokens*/) {}
+
   virtual std::shared_ptr<const StateSnapshot> snapshot() const = 0;
   // `snapshot` must come from this kind and layer.
   virtual void restore(const StateSnapshot& snapshot) = 0;

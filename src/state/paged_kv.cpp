@@ -29,10 +29,6 @@ bool holds_window(const PageList& list, int length, int window) {
   return true;
 }
 
-mx::Shape page_shape(const KvShape& shape) {
-  return {2, shape.heads, kPageTokens * shape.dim};
-}
-
 class PagedSnapshot final : public StateSnapshot {
  public:
   PagedSnapshot(PageList list, int window)
@@ -96,7 +92,8 @@ class PagedSnapshot final : public StateSnapshot {
         "kv {}x{} {} pages of {}, window {}",
         list_.shape.heads,
         list_.shape.dim,
-        dtype_name(list_.shape.dtype),
+        list_.shape.bits > 0 ? fmt::format("{} bits", list_.shape.bits)
+                             : dtype_name(list_.shape.dtype),
         kPageTokens,
         window_);
   }
@@ -132,8 +129,7 @@ class PagedBuilder final : public SnapshotBuilder {
 
   Status add(const StateUnit& unit) override {
     const mx::Shape shape = page_shape(list_.shape);
-    const size_t bytes = static_cast<size_t>(2) * list_.shape.heads *
-                         kPageTokens * list_.shape.dim *
+    const size_t bytes = static_cast<size_t>(shape[0]) * shape[1] * shape[2] *
                          mx::size_of(list_.shape.dtype);
     if (unit.name != kPage || unit.first < 0 || unit.first % kPageTokens != 0 ||
         unit.end <= unit.first || unit.end > unit.first + kPageTokens ||

@@ -1,4 +1,5 @@
-// Keys and values of one attention layer, in shared pages; full or sliding.
+// Keys and values of one attention layer, in shared pages; full or sliding, as
+// floats or as codes of 8 or 4 bits (KvShape).
 //
 // A sliding layer frees the pages that no query can reach any more, so it can
 // trim only while the window before the new end is still held; trim() then
@@ -27,6 +28,8 @@ class PagedKv final : public LayerState {
   // Room for `count` more tokens; call it before attention(). Frees what the
   // window has left behind.
   PageList* prepare(int count);
+  // What prepare() gave, for layers that read this one's keys and values.
+  PageList* pages() { return &list_; }
   int window() const { return window_; }
 
  private:

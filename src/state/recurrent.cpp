@@ -116,6 +116,7 @@ Arrays first_rows(const Arrays& rows, int count) {
 
 Recurrent::Recurrent(std::shared_ptr<const RecurrentRule> rule, int tape_tokens)
     : rule_(std::move(rule)),
+      least_tape_(tape_tokens),
       tape_tokens_(tape_tokens),
       arrays_(rule_->start()) {
   mx::eval(arrays_);
@@ -153,6 +154,13 @@ void Recurrent::append(int count, Arrays rows, Arrays next) {
       tape_.erase(tape_.begin(), tape_.begin() + static_cast<ptrdiff_t>(i));
       break;
     }
+  }
+}
+
+void Recurrent::keep_way_back(int tokens) {
+  tape_tokens_ = std::max(tokens, least_tape_);
+  if (tape_tokens_ == 0) {
+    tape_.clear();
   }
 }
 

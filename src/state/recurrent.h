@@ -1,10 +1,10 @@
 // The state of a layer that folds its tokens into arrays of a fixed size:
-// gated delta rule, Mamba2, short convolution (recurrent_rules.h).
+// gated delta rule, Mamba2, short convolution.
 //
 // Invariants: the arrays at any token are what the rule makes of the rows of
 // all tokens before it, one token after another, whatever the chunks were
-// (law 3). Arrays are never written in place, so snapshots and forks share
-// them.
+// (law 3). Only arrays that nobody else holds are written in place, so
+// snapshots and forks share them.
 //
 // Rewinding: the tape keeps the rows of the last steps and the arrays before
 // them, and trim() runs the rule again from there: exact, as it is the same
@@ -48,6 +48,7 @@ class Recurrent final : public LayerState {
   int length() const override { return length_; }
   size_t bytes() const override;  // the tape included
   [[nodiscard]] bool trim(int n) override;
+  void keep_way_back(int tokens) override;
   std::shared_ptr<const StateSnapshot> snapshot() const override;
   void restore(const StateSnapshot& snapshot) override;
   std::unique_ptr<SnapshotBuilder> builder() const override;
@@ -67,7 +68,8 @@ class Recurrent final : public LayerState {
   };
 
   std::shared_ptr<const RecurrentRule> rule_;
-  int tape_tokens_ = 0;
+  int least_tape_ = 0;   // that it was made with
+  int tape_tokens_ = 0;  // now
   int length_ = 0;
   Arrays arrays_;
   // Neighbouring steps; only those that start a rewind keep their arrays.

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "hub/dequantise.h"
 #include "tensor/affine_blocks.h"
+#include "tensor/array_copy.h"
+#include "tensor/device_memory.h"
 
 namespace rapid {
 
@@ -16,36 +18,6 @@ struct OnGpu final : PreparedWeight {
   explicit OnGpu(GpuLayout made) : layout(std::move(made)) {}
   GpuLayout layout;
 };
-
-mx::Dtype dtype_of(TensorType type) {
-  switch (type) {
-    case TensorType::f16:
-      return mx::float16;
-    case TensorType::bf16:
-      return mx::bfloat16;
-    case TensorType::u8:
-      return mx::uint8;
-    case TensorType::u32:
-      return mx::uint32;
-    default:
-      return mx::float32;
-  }
-}
-
-mx::array copy_of(const TensorView& view) {
-  mx::Shape shape;
-  for (const int64_t d : view.shape) {
-    shape.push_back(static_cast<int>(d));
-  }
-  mx::array out(
-      mx::allocator::malloc(view.bytes.size()),
-      std::move(shape),
-      dtype_of(view.type));
-  if (!view.bytes.empty()) {
-    std::memcpy(out.data<char>(), view.bytes.data(), view.bytes.size());
-  }
-  return out;
-}
 
 // float16 if every value survives it, else as it is.
 mx::array narrowest(std::vector<float> values, const mx::Shape& shape) {
@@ -181,18 +153,18 @@ size_t GpuLayout::bytes() const {
 GpuLayout make_gpu_layout(const Weight& weight) {
   if (weight.scheme) {
     GpuLayout out{
-        copy_of(weight.data),
-        copy_of(*weight.scales),
+        array_copy(weight.data),
+        array_copy(*weight.scales),
         std::nullopt,
         weight.scheme};
     if (weight.biases) {
-      out.biases = copy_of(*weight.biases);
+      out.biases = array_copy(*weight.biases);
     }
     return out;
   }
   const TensorType type = weight.data.type;
   if (!is_block_type(type)) {
-    return GpuLayout{copy_of(weight.data)};
+    return GpuLayout{array_copy(weight.data)};
   }
   if (const int bits = affine_bits(type); bits > 0) {
     return affine_layout(weight, bits);
@@ -204,7 +176,15 @@ GpuLayout make_gpu_layout(const Weight& weight) {
 const GpuLayout& gpu_layout(const Weight& weight) {
   const auto* known = dynamic_cast<const OnGpu*>(weight.prepared.get());
   if (!known) {
-    auto made = std::make_shared<const OnGpu>(make_gpu_layout(weight));
+    GpuLayout layout = make_gpu_layout(weight);
+    layout.data = in_device_memory(layout.data);
+    if (layout.scales) {
+      layout.scales = in_device_memory(*layout.scales);
+    }
+    if (layout.biases) {
+      layout.biases = in_device_memory(*layout.biases);
+    }
+    auto made = std::make_shared<const OnGpu>(std::move(layout));
     known = made.get();
     weight.prepared = std::move(made);
   }

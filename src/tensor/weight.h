@@ -38,11 +38,17 @@ struct Weight {
 
   bool exact = false;  // products keep float32 activations
 
+  // What the views point into where that is no file.
+  std::shared_ptr<const void> memory;
+
   // Owned here so that weight and prepared form live and die together.
   mutable std::shared_ptr<const PreparedWeight> prepared;
 };
 
 using WeightPtr = std::shared_ptr<const Weight>;
+
+// Rows [first, first + count) as a weight of their own, nothing copied.
+WeightPtr row_slice(const Weight& weight, int64_t first, int64_t count);
 
 // The whole parameter as float32 [N, K] (or [N]); bit-equal to dequantise()
 // and to mlx's dequantize. For tests, small vectors and fallbacks.

@@ -75,8 +75,13 @@ Result<RenderedPrompt> ChatTemplate::render(const TemplateInput& input) const {
   std::string json = dump_json(context);
   rapid_error failure{};
   rapid_spans spans{};
-  rapid_buffer text =
-      rapid_template_render(impl_->handle, borrow(json), &spans, &failure);
+  rapid_owned_spans owned{};
+  rapid_buffer text = rapid_template_render(
+      impl_->handle,
+      borrow(json),
+      &spans,
+      input.find_messages ? &owned : nullptr,
+      &failure);
   if (failure.kind != 0) {
     Error error = take(failure);
     error.what = "the chat template refused: " + error.what;
@@ -89,6 +94,11 @@ Result<RenderedPrompt> ChatTemplate::render(const TemplateInput& input) const {
     prompt.user_spans.push_back({spans.data[i].begin, spans.data[i].end});
   }
   rapid_spans_free(spans);
+  for (size_t i = 0; i < owned.size; ++i) {
+    const rapid_owned_span& one = owned.data[i];
+    prompt.messages.push_back({one.begin, one.end, one.message, one.by_name});
+  }
+  rapid_owned_spans_free(owned);
   return prompt;
 }
 

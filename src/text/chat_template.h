@@ -32,12 +32,25 @@ struct TemplateInput {
   Json documents;               // array, or null = none
   Json extra = Json::object();  // chat_template_kwargs: enable_thinking ...
   bool add_generation_prompt = true;
+  bool find_messages = false;  // fill RenderedPrompt::messages
+};
+
+// From the first to the last character of one message, before another's.
+// Short of its ends: quotes, space and what the template looks for stay out.
+struct MessageSpan {
+  size_t begin = 0;
+  size_t end = 0;
+  size_t message = 0;    // its index
+  bool by_name = false;  // it had nothing to be known by but a call's name
+  int origin = -1;       // for the caller
 };
 
 struct RenderedPrompt {
   std::string text;
   // Where text from messages, tools or documents went; sorted, disjoint.
   std::vector<TextSpan> user_spans;
+  // If asked for, sorted; empty when they cannot be told apart.
+  std::vector<MessageSpan> messages;
 };
 
 class ChatTemplate {

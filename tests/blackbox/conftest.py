@@ -15,6 +15,11 @@ BIN = os.environ.get(
     str(pathlib.Path(__file__).parents[2] / "build/release/bin/rapid-mlx"))
 
 
+def models_home():
+    home = os.environ.get("RAPID_MLX_HOME") or os.path.expanduser("~/.rapid-mlx")
+    return pathlib.Path(home) / "models"
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -63,6 +68,21 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+
+
+class Scripted(Server):
+    """One `rapid-mlx replay` of answers that are written here, so that calls
+    surely come and no model is loaded."""
+
+    def __init__(self, folder, script):
+        path = folder / "script.json"
+        path.write_text(json.dumps({"script": 1, **script}))
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = subprocess.Popen(
+            [BIN, "replay", str(path), "--serve", "--port", str(self.port)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.wait_ready()
 
 
 def server_fixture(model, *flags):

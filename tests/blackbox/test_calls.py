@@ -45,6 +45,18 @@ def test_a_strict_tool_gets_what_its_schema_says(qwen):
     assert after["generated_tokens_total"] > before["generated_tokens_total"]
 
 
+def test_a_model_without_a_format_of_calls_is_made_to_call(smollm):
+    reply = post(smollm, tools=TOOLS, tool_choice="required",
+                 parallel_tool_calls=False, messages=[
+                     {"role": "user", "content": "Tea, please."}])
+    choice = reply["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] is None
+    [call] = choice["message"]["tool_calls"]
+    assert set(json.loads(call["function"]["arguments"])) == {
+        "minutes", "label"}
+
+
 def test_agents_do_not_push_each_other_out(qwen):
     agents = [[{"role": "system", "content": f"You are agent {name}. " * 30},
                {"role": "user", "content": "Hello!"}]

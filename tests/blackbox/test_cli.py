@@ -23,7 +23,9 @@ import conftest
 MODEL = os.environ.get("RAPID_MLX_TEST_MODEL", "smollm2-135m")
 STORED_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"  # data/catalogue.json's
 COMMANDS = ["serve", "chat", "pull", "ls", "rm", "models", "info", "bench",
-            "parse", "version", "help"]
+            "convert", "parse", "replay", "ps", "version", "help", "upgrade",
+            "uninstall", "alias", "recipe", "doctor", "config", "completion",
+            "man"]
 
 
 def run(*arguments, text=None, env=None, timeout=120):
@@ -67,6 +69,16 @@ def test_help_of_each_command(binary, name):
     assert f"rapid-mlx {name}" in done.stdout
     assert "{model}" not in done.stdout
     assert run("help", name).stdout == done.stdout
+
+
+@pytest.mark.parametrize("name", ["upgrade", "uninstall"])
+def test_a_build_is_left_to_the_person(binary, name):
+    done = run(name, "-y")
+    assert done.returncode == 1
+    assert "installed by a build in" in done.stdout
+    assert "error: this program was built in" in done.stderr
+    assert "hint: " in done.stderr
+    assert pathlib.Path(conftest.BIN).exists()
 
 
 def test_help_is_quick(binary):
@@ -141,7 +153,7 @@ def test_models(binary):
     entries = json.loads(run("models", "--json").stdout)
     named = {entry["alias"]: entry for entry in entries}
     assert named["smollm2-135m"]["bytes"] == 98362432
-    assert all(len(e["sha256"]) == 64 and e["sources"] for e in entries)
+    assert all(e["sources"] and e["bytes"] > 0 for e in entries)
     table = run("models").stdout
     assert all(alias in table for alias in named)
 
@@ -163,6 +175,27 @@ def test_bench_of_a_batch_is_a_table(model_path):
     done = run("bench", MODEL, "-p", 8, "-n", 4, "-b", 3, "-r", 1)
     assert done.returncode == 0, done.stderr
     assert "PREFILL" in done.stdout and "tok/s" in done.stdout
+
+
+def test_bench_roofline(model_path):
+    args = ("bench", MODEL, "--roofline", "-p", 32, "-n", 4, "-r", 1, "-t", 1)
+    done = run(*args, "--device", "cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    value = json.loads(done.stdout)
+    machine, decode = value["machine"], value["decode"]
+    assert machine["threads"] == 1
+    for peak in ["read_gb_s", "int8_tops", "float32_tflops"]:
+        assert machine[peak] > 0, peak
+    ops = {op["op"]: op for op in decode["ops"]}
+    assert {"qkv", "attention", "projection", "mlp", "head", "other"} <= set(ops)
+    assert ops["qkv"]["calls"] == ops["mlp"]["calls"] == 30
+    # A step reads all weights once, but for the rows of the embedding.
+    assert 0.9 < decode["bytes"] / 98_362_432 < 1.05
+    assert decode["read_share"] > 0
+    assert value["prefill"]["tokens"] == 32
+    assert value["prefill"]["int8_share"] > 0
+    table = run(*args).stdout
+    assert "GB/s read" in table and "OF INT8" in table
 
 
 def test_bench_over_the_context(model_path):

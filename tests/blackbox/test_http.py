@@ -36,7 +36,7 @@ def test_unknown_paths_and_methods(smollm):
     assert post(smollm, "/v1/nothing", b"{}")[0] == 404
     assert post(smollm, "/health", b"{}")[0] == 405
     with socket.create_connection(("127.0.0.1", smollm.port)) as s:
-        s.sendall(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        s.sendall(b"HEAD / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         assert s.recv(100).startswith(b"HTTP/1.1 200")
 
 
@@ -46,7 +46,7 @@ def test_a_client_that_leaves_frees_the_engine(smollm):
         "messages": [{"role": "user", "content": "Count to a million."}]})
     with socket.create_connection(("127.0.0.1", smollm.port)) as s:
         s.sendall((
-            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
             "content-type: application/json\r\n"
             f"content-length: {len(body)}\r\n\r\n{body}").encode())
         assert b"data:" in s.recv(4096) + s.recv(4096)

@@ -45,6 +45,8 @@ def test_a_model_that_calls_tools(binary):
     assert "<tool_call>" in calls["tokens"]
     assert calls["why"].startswith("the chat template renders a call this way")
     assert facts["vocab_size"] >= facts["tokens"] > 151000
+    # The catalogue's, as its file names none; no penalty: greedy stays greedy.
+    assert facts["sampling"] == {"temperature": 0.7, "top_p": 0.8, "top_k": 20}
 
 
 TOKENIZER = {
@@ -80,6 +82,24 @@ def test_a_folder_of_safetensors(binary, tmp_path):
     shown = run("info", folder).stdout
     assert '"<think>" ... "</think>"' in shown
     assert "temperature 0.7, top_k 20" in shown
+
+
+def test_files_come_before_the_catalogue(binary, tmp_path):
+    """Under the name of an entry that recommends temperature 1, top_p 0.95
+    and top_k 64; a user's alias of it has the same."""
+    folder = tmp_path / "models/mlx-community/gemma-4-e2b-it-4bit"
+    shutil.copytree(FIXTURES / "llama_affine4", folder)
+    (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER))
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    (folder / "generation_config.json").write_text('{"temperature": 0.3}')
+    home = {"RAPID_MLX_HOME": str(tmp_path)}
+    assert run("alias", "set", "mine", "gemma-4-e2b", env=home).returncode == 0
+    wanted = {"temperature": 0.3, "top_p": 0.95, "top_k": 64}
+    for name in ("gemma-4-e2b-4bit", "mine"):
+        done = run("info", name, "--json", env=home)
+        assert json.loads(done.stdout)["sampling"] == wanted, name
+    by_path = json.loads(run("info", folder, "--json", env=home).stdout)
+    assert by_path["sampling"] == {"temperature": 0.3}
 
 
 def test_for_people(model_path):

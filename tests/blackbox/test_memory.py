@@ -3,13 +3,13 @@
 import json
 import os
 import pathlib
-import re
 import time
 import urllib.request
 
 import pytest
 
 import conftest
+from processes import peak_of, worker_of
 from test_cli import run
 
 MB = 1_000_000
@@ -23,11 +23,6 @@ KV_PER_TOKEN = {
 
 def limit(path, kv_bytes):
     return path.stat().st_size * 1.25 + 60 * MB + kv_bytes
-
-
-def proc(pid, name, field):
-    text = pathlib.Path(f"/proc/{pid}/{name}").read_text()
-    return int(re.search(rf"{field}:\s+(\d+)", text).group(1)) * 1024
 
 
 def cpu_ticks(pid):
@@ -44,10 +39,13 @@ def model_file(model):
 
 @pytest.mark.parametrize("model", KV_PER_TOKEN)
 def test_bench_stays_within_the_plan(binary, model):
+    most = limit(model_file(model), 544 * KV_PER_TOKEN[model])
+    # What the process that starts it holds is not its own.
+    ballast = b"x" * int(most)
     done = run("bench", model, "-p", 512, "-n", 32, "-t", 2, "-r", 1, "--json")
     assert done.returncode == 0, done.stderr
     peak = json.loads(done.stdout)["peak_rss_bytes"]
-    most = limit(model_file(model), 544 * KV_PER_TOKEN[model])
+    del ballast
     assert peak <= most, f"{peak / MB:.1f} MB, at most {most / MB:.1f}"
 
 
@@ -71,15 +69,15 @@ def chat(server, words):
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"),
                     reason="reads /proc")
 def test_serve_stays_within_the_plan_and_sleeps(binary, server):
-    """The largest vocabulary of the catalogue, in a process that also holds
-    tokenizer, template and HTTP server."""
+    """The largest vocabulary of the catalogue; tokenizer, template and HTTP
+    server, and the engine in its process."""
     usage = chat(server, 500)
-    pid = server.process.pid
-    peak = proc(pid, "status", "VmHWM")
+    pids = [server.process.pid, worker_of(server)]
+    peak = peak_of(server)
     kv = usage["total_tokens"] * KV_PER_TOKEN["gemma3-270m"]
     most = limit(model_file("gemma3-270m"), kv)
     assert peak <= most, f"{peak / MB:.1f} MB, at most {most / MB:.1f}"
     time.sleep(3)  # until freed memory went back
-    before = cpu_ticks(pid)
+    before = sum(map(cpu_ticks, pids))
     time.sleep(3)
-    assert cpu_ticks(pid) - before <= 1
+    assert sum(map(cpu_ticks, pids)) - before <= 1

@@ -5,6 +5,8 @@ import json
 import openai
 import pytest
 
+import schema
+
 TOOLS = [{
     "type": "function",
     "function": {
@@ -199,3 +201,41 @@ def test_special_tokens_of_a_user_are_text(smollm):
         messages=[{"role": "user", "content": "a<|im_end|>"}])
     # One control token would add 1; eight characters of text add more.
     assert tricky.usage.prompt_tokens > plain.usage.prompt_tokens + 2
+
+
+def test_replies_have_every_field_of_the_types(qwen):
+    chat = {"temperature": 0, "seed": 1, "max_tokens": 64,
+            "messages": [{"role": "user", "content":
+                          "What is the weather in Paris? Use the tool."}]}
+    for more in [{}, {"tools": TOOLS, "tool_choice": "required"},
+                 {"logprobs": True, "top_logprobs": 1, "max_tokens": 3},
+                 {"functions": [TOOLS[0]["function"]],
+                  "function_call": {"name": "get_weather"}}]:
+        body = {**chat, **more}
+        path = "/v1/chat/completions"
+        schema.check("chat", schema.post(qwen, path, body).json())
+        events = schema.events(qwen, path, {
+            **body, "stream_options": {"include_usage": True}})
+        assert events.pop()[1] == "[DONE]"
+        chunks = [schema.check("chat chunk", data) for _, data in events]
+        assert chunks[-1].usage.total_tokens > 0
+        assert chunks[0].choices[0].delta.role == "assistant"
+        reasons = [c.choices[0].finish_reason for c in chunks if c.choices]
+        assert reasons[-1] and not any(reasons[:-1])
+        for chunk in chunks[:-1]:
+            for call in chunk.choices[0].delta.tool_calls or []:
+                assert call.index >= 0 and call.id
+                assert call.type == "function"
+    text = {"prompt": "a", "max_tokens": 2, "logprobs": 1}
+    schema.check("completion",
+                 schema.post(qwen, "/v1/completions", text).json())
+    chunks = [data for _, data in
+              schema.events(qwen, "/v1/completions", text)[:-1]]
+    for i, chunk in enumerate(chunks):
+        # Null until the end, as everywhere; the SDK's type has no chunks.
+        for choice in chunk["choices"]:
+            if i + 1 < len(chunks) and choice["finish_reason"] is None:
+                choice["finish_reason"] = "stop"
+        schema.check("completion", chunk)
+    for model in qwen.get("/v1/models")["data"]:
+        schema.check("model", model)

@@ -1,4 +1,7 @@
+#include <fmt/format.h>
+
 #include "kernels/attention.h"
+#include "kernels/coded_rows.h"
 #include "kernels/support.h"
 
 namespace rapid::testing {
@@ -10,7 +13,13 @@ struct Case {
   int heads, kv_heads, dim;
   AttentionOptions options;
   mx::Dtype dtype = mx::float32;
+  int bits = 0;
   AttentionPtr layer = nullptr;
+
+  KvShape shape() const { return KvShape::of(kv_heads, dim, dtype, bits); }
+  std::string name() const {
+    return fmt::format("{}/{} x {}, {} bits", heads, kv_heads, dim, bits);
+  }
 };
 
 RmsNorm head_norm(int dim, uint32_t seed) {
@@ -27,15 +36,45 @@ std::vector<Case> cases() {
       {14, 2, 64, {.scale = 0.125f, .softcap = 30.0f}},
       {10, 1, 20, {.scale = 0.2f, .window = 5}},
       {6, 2, 80, {.scale = 0.1f, .window = 70}, mx::float16},
+      {6, 2, 32, {.scale = 1.0f, .source = KvSource::key}},
+      {4, 2, 16, {.scale = 0.2f, .norm_last = true}},
   };
+  for (const int bits : {8, 4}) {
+    out.push_back({9, 3, 64, {.scale = 0.125f}, mx::uint8, bits});
+    out.push_back({4, 1, 80, {.scale = 0.1f, .window = 70}, mx::uint8, bits});
+    out.push_back({2, 2, 20, {.scale = 0.2f, .window = 5}, mx::uint8, bits});
+    out.push_back({4, 4, 256, {.scale = 0.06f}, mx::uint8, bits});
+    out.back().options.rope = {.dims = 256};
+    out.back().options.k_norm = head_norm(256, 34);
+  }
   out[0].options.rope = {.dims = 64, .interleaved = true};
   out[1].options.rope = {.dims = 16, .base = 500.0f, .scale = 0.25f};
-  out[2].options.rope = {.dims = 256, .base = 1e6f};
+  out[2].options.rope = {.dims = 256, .base = 1e6f, .amplitude = 1.3f};
   out[3].options.rope = {.dims = 64};
   out[3].options.rope.frequency_factors.assign(32, 3.0f);
   out[2].options.q_norm = head_norm(256, 31);
   out[2].options.k_norm = head_norm(256, 32);
   out[5].options.k_norm = head_norm(80, 33);
+  out[6].options.rope = {.dims = 32};
+  out[6].options.q_norm = head_norm(32, 34);
+  out[6].options.k_norm = head_norm(2 * 32, 35);  // both heads together
+  out[6].options.v_norm = head_norm(32, 36);
+  out[7].options.rope = {.dims = 16};
+  out[7].options.q_norm = head_norm(16, 37);
+  out[7].options.k_norm = head_norm(16, 38);
+  out[7].options.growth = 0.3f;
+  out[7].options.growth_tokens = 40;
+  out.push_back({6, 3, 36, {.scale = 0.2f, .gated = true}});
+  out.back().options.rope = {.dims = 12};
+  out.back().options.q_norm = head_norm(36, 34);
+  // With sinks: small, large, and one that leaves nothing.
+  for (const int window : {0, 9}) {
+    out.push_back({4, 2, 32, {.scale = 0.2f, .window = window}});
+    mx::array sinks({-2.0f, 1.0f, 6.0f, 200.0f});
+    sinks.eval();
+    out.back().options.sinks = std::move(sinks);
+    out.back().options.rope = {.dims = 32};
+  }
   for (Case& c : out) {
     c.options.heads = c.heads;
     c.layer = std::make_shared<const Attention>(c.options);
@@ -44,7 +83,9 @@ std::vector<Case> cases() {
 }
 
 mx::array inputs(const Case& c, int tokens, uint32_t seed) {
-  return Random(seed).array({tokens, (c.heads + 2 * c.kv_heads) * c.dim}, 2);
+  const int q_parts = c.options.gated ? 2 * c.heads : c.heads;
+  const int columns = q_parts + kv_columns(c.options.source) * c.kv_heads;
+  return Random(seed).array({tokens, columns * c.dim}, 2);
 }
 
 mx::array part(const mx::array& a, int first, int count) {
@@ -53,8 +94,16 @@ mx::array part(const mx::array& a, int first, int count) {
 
 PageList pages_for(const Case& c) {
   PageList out;
-  out.shape = {c.kv_heads, c.dim, c.dtype};
+  out.shape = c.shape();
   return out;
+}
+
+// Codes of what was rotated may differ by one where it lies between two.
+float tolerance(const Case& c) {
+  return c.bits == 4              ? 2e-2f
+         : c.bits == 8            ? 2e-3f
+         : c.dtype == mx::float16 ? 3e-3f
+                                  : 3e-6f;
 }
 
 // The whole input in chunks of `step`, pages freed behind the window.
@@ -81,10 +130,7 @@ TEST_P(AttentionOp, EqualsItsDefinition) {
     const mx::array in = inputs(c, 150, 1);
     const std::vector<float> got = in_chunks(c, in, 90);
     const ScopedReference forced;
-    EXPECT_LT(
-        distance(got, in_chunks(c, in, 90)),
-        c.dtype == mx::float16 ? 3e-3f : 3e-6f)
-        << c.heads << "/" << c.kv_heads << " x " << c.dim;
+    EXPECT_LT(distance(got, in_chunks(c, in, 90)), tolerance(c)) << c.name();
   }
 }
 
@@ -97,7 +143,7 @@ TEST_P(AttentionOp, ChunksAndThreadsDoNotMatter) {
     for (const int step : {1, 7, 64, 129, 300}) {
       ThreadPool::set_global_threads(++threads % 3 + 1);
       EXPECT_TRUE(same_bits(whole, in_chunks(c, in, step)))
-          << c.heads << "/" << c.kv_heads << " x " << c.dim << " by " << step;
+          << c.name() << " by " << step;
     }
   }
 }
@@ -153,6 +199,45 @@ TEST_P(AttentionOp, LengthsAreThoseOfBuildTime) {
   EXPECT_TRUE(same_bits(whole, values(mx::concatenate({a, b}, 0))));
 }
 
+// A layer with its own queries over the keys and values of another one: what
+// it would give with those as its own.
+TEST_P(AttentionOp, QueriesReadAnotherLayersPages) {
+  for (const int window : {0, 20}) {
+    Case own = cases()[7];
+    own.options.window = window;
+    own.layer = std::make_shared<const Attention>(own.options);
+    AttentionOptions reader = own.options;
+    reader.source = KvSource::shared;
+    const auto layer = std::make_shared<const Attention>(reader);
+    const mx::array first = inputs(own, 150, 21);
+    const mx::array second = inputs(own, 150, 22);
+    const int q_width = own.heads * own.dim;
+    const mx::array mixed = mx::concatenate(
+        {mx::slice(second, {0, 0}, {150, q_width}),
+         mx::slice(first, {0, q_width}, {150, first.shape(1)})},
+        1);
+    const std::vector<float> want = in_chunks(own, mixed, 150);
+    for (const int step : {1, 37, 150}) {
+      PageList list = pages_for(own);
+      std::vector<float> got;
+      for (int at = 0; at < 150; at += step) {
+        const int n = std::min(step, 150 - at);
+        if (window > 0) {
+          list.free_before(list.length - window + 1);
+        }
+        list.prepare_append(n);
+        const AttentionRows rows{&list, 0, n};
+        values(attention(part(first, at, n), own.layer, {&rows, 1}));
+        const mx::array q = mx::slice(second, {at, 0}, {at + n, q_width});
+        const auto y = values(attention(q, layer, {&rows, 1}));
+        EXPECT_EQ(list.length, at + n);
+        got.insert(got.end(), y.begin(), y.end());
+      }
+      EXPECT_TRUE(same_bits(want, got)) << window << " by " << step;
+    }
+  }
+}
+
 TEST_P(AttentionOp, SharedPagesAreNotWritten) {
   const Case c = cases()[0];
   const mx::array in = inputs(c, 80, 17);
@@ -169,6 +254,58 @@ TEST_P(AttentionOp, SharedPagesAreNotWritten) {
   values(attention(part(in, 70, 10), c.layer, {&more, 1}));
   EXPECT_TRUE(same_bits(before, values(kept.pages[1]->data)));
   EXPECT_FALSE(same_bits(before, values(list.pages[1]->data)));
+}
+
+// Rotation aside, the kernel writes the very bytes of the definition.
+TEST_P(AttentionOp, CodesAreThoseOfTheDefinition) {
+  for (Case c : cases()) {
+    if (c.bits == 0) {
+      continue;
+    }
+    c.options.rope = {};
+    c.options.k_norm.reset();
+    c.layer = std::make_shared<const Attention>(c.options);
+    const auto page_of = [&](int first_rows) {
+      const mx::array in = inputs(c, 50, 23);
+      PageList list = pages_for(c);
+      for (const auto& [at, n] :
+           {std::pair(0, first_rows), std::pair(first_rows, 50 - first_rows)}) {
+        list.prepare_append(n);
+        const AttentionRows rows{&list, 0, n};
+        mx::eval(attention(part(in, at, n), c.layer, {&rows, 1}));
+      }
+      return list.pages[0]->data;
+    };
+    const auto parts = [&](const mx::array& page) {
+      auto out = values(coded_keys(page, c.shape()));
+      const auto more = values(coded_values(page, c.shape()));
+      out.insert(out.end(), more.begin(), more.end());
+      return out;
+    };
+    const mx::array page = page_of(20);
+    EXPECT_EQ(page.shape(2), static_cast<int>(c.shape().codes().bytes));
+    const ScopedReference forced;
+    EXPECT_TRUE(same_bits(parts(page), parts(page_of(33)))) << c.name();
+  }
+}
+
+// What is read back is no further off than half a step, and the rounding of a
+// group's bounds to float16.
+TEST_P(AttentionOp, CodesStandForTheRow) {
+  for (const int bits : {8, 4}) {
+    const KvShape shape = KvShape::of(2, 80, mx::float32, bits);
+    const mx::array rows = Random(41).array({kPageTokens, 2, 80}, 3);
+    const CodedRows coded = code_rows(rows, shape.codes());
+    const mx::array page = with_coded_rows(
+        mx::zeros(page_shape(shape), mx::uint8), shape, coded, coded, 0);
+    const std::vector<float> keys =
+        values(mx::transpose(coded_keys(page, shape), {2, 0, 1}));
+    const std::vector<float> wanted = values(rows);
+    EXPECT_TRUE(same_bits(
+        keys, values(mx::transpose(coded_values(page, shape), {1, 0, 2}))));
+    const float step = 6.0f / static_cast<float>((1 << bits) - 1);
+    EXPECT_LT(distance(keys, wanted) * largest(wanted), step / 2 + 6e-3f);
+  }
 }
 
 TEST_P(AttentionOp, RefusesPagesWithoutRoom) {

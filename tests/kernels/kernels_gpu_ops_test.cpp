@@ -25,7 +25,7 @@ TEST_F(GpuOps, RopeEqualsItsDefinition) {
   std::vector<RopeOptions> cases(4);
   cases[0] = {.dims = 64};
   cases[1] = {.dims = 64, .base = 1e6f, .scale = 0.125f, .interleaved = true};
-  cases[2] = {.dims = 32, .base = 500.0f};
+  cases[2] = {.dims = 32, .base = 500.0f, .amplitude = 1.3f};
   cases[3] = {.dims = 64, .frequency_factors = std::vector<float>(32, 3.0f)};
   const mx::array at = mx::array({0, 1, 5, 63, 700, 2000}, mx::int32);
   const mx::array x = Random(5).array({6, 3, 64});

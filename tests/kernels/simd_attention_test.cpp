@@ -163,6 +163,79 @@ TEST_P(Attention, MergedTilesEqualOneSoftmax) {
   }
 }
 
+// Codes by the words of kv_codes.h, and tiles that equal them element by
+// element; rows with equal, huge and tiny values among them.
+TEST_P(Attention, CodesAreTheirDefinition) {
+  for (const int bits : {8, 4}) {
+    for (const int dim : {1, 20, 32, 64, 80, 256}) {
+      const KvCodes shape = kv_codes(dim, bits);
+      auto x = normals(static_cast<size_t>(kTileKeys) * dim, 30 + dim);
+      for (int d = 0; d < dim; ++d) {
+        x[dim + d] = 2.5f;
+        x[2 * dim + d] *= 1e4f;
+        x[3 * dim + d] *= 1e-9f;
+      }
+      std::vector<uint8_t> keys(shape.bytes);
+      std::vector<uint8_t> block(shape.bytes);
+      const auto half_at = [](std::vector<uint8_t>& b, size_t at) {
+        return reinterpret_cast<uint16_t*>(b.data() + at);
+      };
+      std::vector<float> want(x.size());
+      for (int j = 0; j < kTileKeys; ++j) {
+        std::vector<uint8_t> codes(shape.row_bytes);
+        std::vector<uint16_t> scales(shape.groups);
+        std::vector<uint16_t> biases(shape.groups);
+        kernel_table().to_codes(
+            &x[j * dim], shape, codes.data(), scales.data(), biases.data());
+        for (int i = 0; i < shape.row_bytes; ++i) {
+          block[j * shape.row_bytes + i] = codes[i];
+          keys[i * kTileKeys + j] = codes[i];
+        }
+        for (int g = 0; g < shape.groups; ++g) {
+          half_at(block, shape.scales_at)[j * shape.groups + g] = scales[g];
+          half_at(block, shape.biases_at)[j * shape.groups + g] = biases[g];
+          half_at(keys, shape.scales_at)[g * kTileKeys + j] = scales[g];
+          half_at(keys, shape.biases_at)[g * kTileKeys + j] = biases[g];
+        }
+        for (int d = 0; d < dim; ++d) {
+          const int g = d / 32;
+          const int in = d % 32;
+          const float* row = &x[j * dim];
+          const auto [low, high] = std::minmax_element(
+              row + g * 32, row + std::min(dim, g * 32 + 32));
+          const float top = bits == 8 ? 255 : 15;
+          ASSERT_EQ(scales[g], halves_of({(*high - *low) / top})[0]);
+          ASSERT_EQ(biases[g], halves_of({*low})[0]);
+          const float scale = half_to_float(scales[g]);
+          const float bias = half_to_float(biases[g]);
+          const float number = scale == 0
+                                   ? 0
+                                   : std::nearbyint(std::clamp(
+                                         (row[d] - bias) / scale, 0.0f, top));
+          const uint8_t byte =
+              codes[g * shape.group_bytes + (bits == 8 ? in : in % 16)];
+          const int code = bits == 8 ? byte : byte >> (in / 16 * 4) & 15;
+          ASSERT_EQ(code, static_cast<int>(number)) << dim << " " << d;
+          want[j * dim + d] = static_cast<float>(double(code) * scale + bias);
+        }
+      }
+      std::vector<float> got(x.size());
+      kernel_table().values_of_codes(shape, block.data(), got.data());
+      std::vector<float> columns(x.size());
+      kernel_table().keys_of_codes(shape, keys.data(), columns.data());
+      for (int j = 0; j < kTileKeys; ++j) {
+        for (int d = 0; d < dim; ++d) {
+          const float value = got[j * dim + d];
+          const float bias = half_to_float(
+              half_at(block, shape.biases_at)[j * shape.groups + d / 32]);
+          ASSERT_NEAR(value, want[j * dim + d], 1e-6f * std::abs(bias) + 1e-9f);
+          ASSERT_EQ(columns[d * kTileKeys + j], value) << dim << " " << d;
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     , Attention, ::testing::ValuesIn(available_isas()), isa_of_test);
 

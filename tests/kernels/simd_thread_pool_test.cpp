@@ -44,6 +44,25 @@ TEST(ThreadPool, WakesSleepers) {
   }
 }
 
+TEST(ThreadPool, LoopsOfSeveralCallersFollowEachOther) {
+  ThreadPool pool(2);
+  std::vector<int> sums(3);
+  std::vector<std::thread> callers;
+  for (int& sum : sums) {
+    callers.emplace_back([&pool, &sum] {
+      for (int loop = 0; loop < 200; ++loop) {
+        std::atomic<int> taken = 0;
+        pool.run(40, 1, [&](int begin, int end) { taken += end - begin; });
+        sum += taken;
+      }
+    });
+  }
+  for (std::thread& caller : callers) {
+    caller.join();
+  }
+  EXPECT_EQ(sums, std::vector<int>(3, 200 * 40));
+}
+
 TEST(ThreadPool, EndsWithoutWork) {
   const ThreadPool pool(4);
   EXPECT_EQ(pool.threads(), 4);

@@ -15,6 +15,10 @@ EXCEPTIONS = {
     # GGUF names its SentencePiece vocabulary "llama" and pre-tokenizers by model.
     "src/text/": {"llama", "pre"},
     "src/hub/gguf": {"llama"},
+    # Headers that agents send to say which session a request belongs to.
+    "src/api/lane.cpp": {"claude-code"},
+    # A client of that dialect has its service's model names built in.
+    "src/api/anthropic_common.cpp": {"claude-"},
     # The program that `bench --vs-llama-bench` measures us against.
     "src/bench/": {"llama-bench", "llama_bench", "llamabench", "llama.cpp"},
     "src/cli/bench.cpp": {"llama-bench", "llama.cpp"},

@@ -8,8 +8,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # From the top down: an include may point to a later entry or to its own.
 LAYERS = [
-    "cli", "bench", "server", "api", "agents", "mcp", "engine", "formats",
-    "chat", "sampling", "cache", "models", "nn", "state", "kernels", "tensor",
+    "cli", "bench", "server", "pool", "api", "agents", "mcp", "advice",
+    "engine", "formats",
+    "chat", "speculation", "sampling", "cache", "models", "nn", "state", "kernels", "tensor",
     "simd", "hub", "text", "base",
 ]
 MLX_LAYERS = {

@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <list>
 #include <random>
 
 #include "scenario/toy_engine.h"
@@ -20,8 +21,20 @@ using test::Collector;
 using test::Outcome;
 using Tokens = std::vector<int32_t>;
 
-class RealCache : public testing::TestWithParam<const char*> {
+struct Case {
+  const char* file;
+  int kv_bits = 16;
+};
+
+class RealCache : public testing::TestWithParam<Case> {
  protected:
+  static EngineOptions options_in(const char* folder) {
+    EngineOptions out;
+    out.model_path = std::string(folder) + "/" + GetParam().file;
+    out.device = "cpu";
+    out.kv_bits = GetParam().kv_bits;
+    return out;
+  }
   Outcome run(const GenerateRequest& request) {
     Collector collector(request.choices);
     engine->submit(request, collector.sink());
@@ -44,9 +57,7 @@ TEST_P(RealCache, WarmAnswersAreColdAnswers) {
   if (folder == nullptr) {
     GTEST_SKIP() << "RAPID_MLX_TEST_MODELS is not set";
   }
-  EngineOptions options;
-  options.model_path = std::string(folder) + "/" + GetParam();
-  options.device = "cpu";
+  EngineOptions options = options_in(folder);
   auto made = make_engine(options);
   ASSERT_TRUE(made) << made.error().what;
   engine = *std::move(made);
@@ -87,6 +98,51 @@ TEST_P(RealCache, WarmAnswersAreColdAnswers) {
   EXPECT_GT(cached, 0);
 }
 
+// Requests in flight together, some with a common beginning.
+TEST_P(RealCache, TogetherIsAlone) {
+  const char* folder = std::getenv("RAPID_MLX_TEST_MODELS");
+  if (folder == nullptr) {
+    GTEST_SKIP() << "RAPID_MLX_TEST_MODELS is not set";
+  }
+  EngineOptions options = options_in(folder);
+  options.prefill_chunk = 64;
+  auto made = make_engine(options);
+  ASSERT_TRUE(made) << made.error().what;
+  engine = *std::move(made);
+  std::mt19937 random(9);
+  std::vector<GenerateRequest> requests(8);
+  Tokens shared;
+  for (int i = 0; i < 150; ++i) {
+    shared.push_back(static_cast<int32_t>(random() % 20000));
+  }
+  for (GenerateRequest& request : requests) {
+    if (random() % 2 == 0) {
+      request.prompt = shared;
+    }
+    for (size_t n = 1 + random() % 120; n > 0; --n) {
+      request.prompt.push_back(static_cast<int32_t>(random() % 20000));
+    }
+    request.sampling.temperature = random() % 2 == 0 ? 0.f : 1.f;
+    request.sampling.seed = random();
+    request.max_tokens = 4 + static_cast<int>(random() % 20);
+    request.logprobs = 0;
+  }
+  std::list<Collector> collectors;
+  for (const GenerateRequest& request : requests) {
+    engine->submit(request, collectors.emplace_back(1).sink());
+  }
+  std::vector<Outcome> together;
+  for (Collector& collector : collectors) {
+    together.push_back(collector.wait());
+  }
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].use_cache = false;
+    const Outcome alone = run(requests[i]);
+    EXPECT_EQ(together[i].tokens, alone.tokens) << i;
+    EXPECT_EQ(together[i].logprobs, alone.logprobs) << i;
+  }
+}
+
 // What one process left on disk is the next one's, bit for bit.
 TEST_P(RealCache, ANewEngineIsWarm) {
   const char* folder = std::getenv("RAPID_MLX_TEST_MODELS");
@@ -95,9 +151,7 @@ TEST_P(RealCache, ANewEngineIsWarm) {
   }
   const auto place = std::filesystem::temp_directory_path() /
                      ("rapid-cache-" + std::to_string(::getpid()));
-  EngineOptions options;
-  options.model_path = std::string(folder) + "/" + GetParam();
-  options.device = "cpu";
+  EngineOptions options = options_in(folder);
   options.disk_folder = place.string();
   options.disk_bytes = uint64_t{1} << 30;
   GenerateRequest request;
@@ -113,6 +167,10 @@ TEST_P(RealCache, ANewEngineIsWarm) {
   engine.reset();
 
   engine = *make_engine(options);
+  for (int i = 0; i < 500 && engine->stats().kept_prompts == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_GT(engine->stats().kept_prompts, 0u) << "nobody had asked for it yet";
   const Outcome again = run(request);
   EXPECT_EQ(again.cached(), 299);
   EXPECT_EQ(again.tokens, first.tokens);
@@ -126,7 +184,13 @@ TEST_P(RealCache, ANewEngineIsWarm) {
   EXPECT_EQ(warm.tokens, run(turn).tokens);
   engine.reset();
 
-  // Another build's states are not taken.
+  // States of other bits are not taken, nor another build's.
+  const int bits = options.kv_bits;
+  options.kv_bits = bits == 16 ? 8 : 16;
+  engine = *make_engine(options);
+  EXPECT_EQ(run(request).cached(), 0);
+  engine.reset();
+  options.kv_bits = bits;
   options.build = "another";
   engine = *make_engine(options);
   EXPECT_EQ(run(request).cached(), 0);
@@ -138,9 +202,14 @@ INSTANTIATE_TEST_SUITE_P(
     Models,
     RealCache,
     testing::Values(
-        "smollm2-135m.gguf", "gemma3-270m.gguf", "qwen2.5-coder-0.5b.gguf"),
+        Case{"smollm2-135m.gguf"},
+        Case{"gemma3-270m.gguf"},
+        Case{"qwen2.5-coder-0.5b.gguf"},
+        Case{"smollm2-135m.gguf", 4},
+        Case{"gemma3-270m.gguf", 8}),
     [](const auto& info) {
-      std::string name = info.param;
+      std::string name =
+          info.param.file + ("-" + std::to_string(info.param.kv_bits));
       std::ranges::replace_if(
           name, [](char c) { return std::isalnum(c) == 0; }, '_');
       return name;

@@ -1,10 +1,11 @@
 // parity_logits MODEL IDS OUT [cpu|gpu] [--exact|--fast] [--chunk N] [--shape]
-// [--threads N]: the logits of every position of token lists, for comparing
-// with another implementation.
+// [--threads N] [--kv-bits N]: the logits of every position of token lists, for
+// comparing with another implementation.
 //
 // IDS as token_windows.h says. OUT: float32 [n*w, vocabulary], after int32
 // [n*w, vocabulary] with --shape; "-" writes to stdout. --exact (default):
-// float32 activations and KV; --fast: what serve does, KV in float16. Chunks
+// float32 activations and KV; --fast: what serve does, KV in float16 or, with
+// --kv-bits 8 or 4, as codes. Chunks
 // of N tokens (default 256) keep memory low; 1 is decoding. Without --shape,
 // rates go to stderr.
 #include <chrono>
@@ -27,9 +28,12 @@ struct Options {
   bool shape = false;
   size_t chunk = 256;
   int threads = 0;  // all
+  int kv_bits = 16;
 
   StateOptions states() const {
-    return {.kv_dtype = exact ? mx::float32 : mx::float16};
+    return {
+        .kv_dtype = exact ? mx::float32 : mx::float16,
+        .kv_bits = kv_bits < 16 ? kv_bits : 0};
   }
 };
 
@@ -42,13 +46,17 @@ bool parse(int argc, char** argv, Options& out) {
       out.exact = name == "--exact";
     } else if (name == "--shape") {
       out.shape = true;
-    } else if ((name == "--chunk" || name == "--threads") && i + 1 < argc) {
+    } else if (
+        (name == "--chunk" || name == "--threads" || name == "--kv-bits") &&
+        i + 1 < argc) {
       const int number = std::atoi(argv[++i]);
       if (number < 1) {
         return false;
       }
       if (name == "--chunk") {
         out.chunk = static_cast<size_t>(number);
+      } else if (name == "--kv-bits") {
+        out.kv_bits = number;
       } else {
         out.threads = number;
       }
@@ -121,7 +129,7 @@ int main(int argc, char** argv) {
     std::fprintf(
         stderr,
         "usage: parity_logits MODEL IDS OUT [cpu|gpu] [--exact|--fast] "
-        "[--chunk N] [--shape] [--threads N]\n");
+        "[--chunk N] [--shape] [--threads N] [--kv-bits N]\n");
     return 2;
   }
   mx::set_default_device(options.gpu ? mx::Device::gpu : mx::Device::cpu);

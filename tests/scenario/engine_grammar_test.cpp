@@ -253,6 +253,51 @@ TEST_F(EngineGrammar, CachedTurnsGoOnAsBefore) {
   EXPECT_EQ(run(request({Kind::json_schema, kSchema}, 8)).text(), first.text());
 }
 
+// Taken up at every place, the choice says what it would have said.
+TEST_F(EngineGrammar, ResumedChoicesKnowTheirPlace) {
+  std::vector<GenerateRequest> wishes;
+  wishes.push_back(request({Kind::json_schema, kSchema}, 5));
+  wishes.push_back(request({Kind::regex, "(yes|no)!"}, 4));
+  wishes.back().grammar_then_free = true;
+  wishes.back().max_tokens = 12;
+  wishes.push_back(request({Kind::regex, "(yes|no)+!"}, 6));
+  wishes.back().grammar_after = {words.call_end};
+  wishes.back().sampling.logit_bias = {{words.call_end, 9.f}};
+  for (const GenerateRequest& wish : wishes) {
+    const auto want = run(wish);
+    ASSERT_TRUE(want.done);
+    const auto& tokens = want.text();
+    ASSERT_GT(tokens.size(), 4u);
+    for (size_t k = 0; k <= tokens.size(); ++k) {
+      GenerateRequest rest = wish;
+      const int answered = static_cast<int>(k);
+      rest.resume = Resumption{0, answered, answered};
+      rest.max_tokens -= answered;
+      rest.prompt.insert(
+          rest.prompt.end(), tokens.begin(), tokens.begin() + answered);
+      const auto done = run(rest);
+      ASSERT_TRUE(done.done) << k;
+      EXPECT_EQ(
+          done.text(),
+          std::vector<int32_t>(tokens.begin() + answered, tokens.end()));
+      EXPECT_EQ(done.ends.at(0).reason, want.ends.at(0).reason) << k;
+      EXPECT_EQ(done.ends.at(0).end_token, want.ends.at(0).end_token) << k;
+    }
+  }
+}
+
+TEST_F(EngineGrammar, WhatDoesNotFitCannotBeTakenUp) {
+  auto wish = request({Kind::regex, "abc"}, 1);
+  wish.prompt.push_back('x');
+  wish.resume = Resumption{0, 1, 1};
+  const auto failed = run(wish);
+  ASSERT_TRUE(failed.error);
+  EXPECT_EQ(failed.error->code, ErrorCode::invalid_argument);
+  wish.resume = Resumption{0, 1, 2};
+  EXPECT_TRUE(run(wish).error) << "more than it answered";
+  EXPECT_EQ(text(run(request({Kind::regex, "abc"}, 1)).text()), "abc");
+}
+
 TEST(EngineWithoutWords, RefusesGrammars) {
   ToyKnobs knobs;
   EngineSetup setup;

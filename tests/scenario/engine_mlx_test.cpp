@@ -316,7 +316,16 @@ TEST_F(MlxEngineTest, MemoryIsPlanned) {
   rest.may_shorten = true;
   EXPECT_EQ(run(rest).text().size(), 40u);
   rest.prompt = prompt(100);
-  EXPECT_EQ(run(rest).error->code, ErrorCode::too_large);
+  const auto over = run(rest);  // not even one token of answer fits
+  EXPECT_EQ(over.error->code, ErrorCode::context_length);
+  EXPECT_NE(over.error->what.find("holds a context of 100"), std::string::npos)
+      << over.error->what;
+  EXPECT_EQ(engine->info().context_length, 100);
+  EXPECT_EQ(engine->info().model_context_length, kContext);
+  // It would fit alone: only the number of choices is too much.
+  GenerateRequest wide = greedy(prompt(60), 30);
+  wide.choices = 3;
+  EXPECT_EQ(run(wide).error->code, ErrorCode::too_large);
 }
 
 // Room is made for what is said, not for what might have been.

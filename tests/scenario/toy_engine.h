@@ -8,9 +8,11 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <list>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 #include "engine/mlx_engine.h"
 
@@ -18,11 +20,16 @@ namespace rapid::test {
 
 inline constexpr int kVocabulary = 512;
 inline constexpr int kContext = 400;
+inline constexpr int kHidden = 8;
 
 struct ToyKnobs {
   std::atomic<int> forwards = 0;
-  std::atomic<int> rows = 0;       // logits rows made, all together
-  std::atomic<int> throw_at = -1;  // forwards until one throws
+  std::atomic<int> rows = 0;        // logits rows made, all together
+  std::atomic<int> tokens = 0;      // consumed
+  std::atomic<int> widest = 0;      // most sequences in a batch
+  std::atomic<int> throw_at = -1;   // forwards until one throws
+  std::atomic<int> throw_rows = 1;  // ... counting steps of at least so many
+  std::atomic<int> poison = -1;     // a token that makes every forward throw
   std::atomic<int> delay_us = 0;
   std::atomic<bool> can_trim = true;
 };
@@ -91,6 +98,7 @@ class ToyModel final : public Model {
     info_.vocabulary = kVocabulary;
     info_.context_length = kContext;
     info_.layers = 2;
+    info_.hidden = kHidden;
   }
   const ModelInfo& info() const override { return info_; }
   SequenceState make_states(const StateOptions&) const override {
@@ -101,13 +109,19 @@ class ToyModel final : public Model {
   }
   mx::array forward(std::span<const SequenceInput> batch) override {
     ++knobs_.forwards;
-    if (knobs_.throw_at > 0 && --knobs_.throw_at == 0) {
+    if (static_cast<int>(batch.size()) >= knobs_.throw_rows &&
+        knobs_.throw_at > 0 && --knobs_.throw_at == 0) {
       throw std::runtime_error("toy failure");
     }
     std::this_thread::sleep_for(std::chrono::microseconds(knobs_.delay_us));
     std::vector<float> rows;
+    knobs_.widest = std::max<int>(knobs_.widest, batch.size());
     for (const SequenceInput& input : batch) {
+      knobs_.tokens += static_cast<int>(input.tokens.size());
       for (size_t i = 0; i < input.tokens.size(); ++i) {
+        if (input.tokens[i] == knobs_.poison) {
+          throw std::runtime_error("toy poison");
+        }
         for (const auto& state : *input.states) {
           static_cast<ToyState&>(*state).tokens.push_back(input.tokens[i]);
         }
@@ -122,6 +136,11 @@ class ToyModel final : public Model {
     knobs_.rows += count;
     return count == 0 ? mx::zeros({1, 4})
                       : mx::array(rows.begin(), {count, kVocabulary});
+  }
+  // The first columns of the logits.
+  mx::array hidden(std::span<const SequenceInput> batch) override {
+    const mx::array rows = forward(batch);
+    return mx::slice(rows, {0, 0}, {rows.shape(0), kHidden});
   }
 
  private:
@@ -203,5 +222,19 @@ class Collector {
   std::condition_variable changed_;
   Outcome run_;
 };
+
+// All at once; what each got.
+inline std::vector<Outcome> together(
+    Engine& engine, const std::vector<GenerateRequest>& requests) {
+  std::list<Collector> collectors;
+  for (const GenerateRequest& request : requests) {
+    engine.submit(request, collectors.emplace_back(request.choices).sink());
+  }
+  std::vector<Outcome> out;
+  for (Collector& collector : collectors) {
+    out.push_back(collector.wait());
+  }
+  return out;
+}
 
 }  // namespace rapid::test

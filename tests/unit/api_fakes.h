@@ -28,7 +28,7 @@ class FakeBackend : public Backend {
     card_.device = "cpu";
   }
 
-  const ModelCard& card() const override { return card_; }
+  ModelCard card() const override { return card_; }
   Result<Ticket> submit(const chat::Request& request, ChatSink sink) override {
     requests.push_back(request);
     if (refusal) {
@@ -41,16 +41,22 @@ class FakeBackend : public Backend {
   }
   void cancel(Ticket ticket) override { cancelled.push_back(ticket); }
   Result<std::vector<std::vector<int32_t>>> tokenise(
-      const chat::Request&) const override {
-    return std::vector<std::vector<int32_t>>{{1, 2}};
+      const chat::Request& request) const override {
+    tokenised = request;
+    return std::vector<std::vector<int32_t>>{
+        tokens ? std::vector<int32_t>(tokens(request)) : std::vector{1, 2}};
   }
+  std::shared_ptr<const TextCodec> codec() const override { return codec_; }
   EngineStats stats() const override { return stats_; }
   FrontStats front_stats() const override { return front_stats_; }
 
   Script script;
+  std::function<size_t(const chat::Request&)> tokens;  // of a prompt
   std::optional<Error> refusal;
   std::vector<chat::Request> requests;
   std::vector<Ticket> cancelled;
+  mutable chat::Request tokenised;
+  std::shared_ptr<const TextCodec> codec_;
   EngineStats stats_;
   FrontStats front_stats_;
   ModelCard card_;
@@ -66,9 +72,18 @@ class FakeStream : public ResponseStream {
     headers[name] = value;
   }
   void start_events() override { started = true; }
+  void note(std::string text) override { notes.push_back(std::move(text)); }
   void event(std::string_view data) override { events.emplace_back(data); }
-  void named_event(std::string_view, std::string_view data) override {
+  void named_event(std::string_view name, std::string_view data) override {
+    names.emplace_back(name);
     events.emplace_back(data);
+  }
+  void start_lines() override { started = lines = true; }
+  void line(std::string_view json) override { events.emplace_back(json); }
+  void keepalive_event(
+      std::string name, std::function<std::string()> data) override {
+    keepalive = std::move(name) + " " + data();
+    keepalive_data = std::move(data);
   }
   void end_events() override { ended = true; }
   bool events_begun() const override { return !events.empty(); }
@@ -81,7 +96,12 @@ class FakeStream : public ResponseStream {
   std::map<std::string, std::string> headers;
   bool started = false;
   bool ended = false;
+  bool lines = false;
   std::vector<std::string> events;
+  std::vector<std::string> names;  // of named events
+  std::string keepalive;
+  std::function<std::string()> keepalive_data;
+  std::vector<std::string> notes;
   std::function<void()> disconnect;
 };
 
@@ -96,7 +116,10 @@ struct Api {
       const std::string& method,
       const std::string& path,
       const std::string& body = "") {
-    const auto match = table.find(method, path);
+    const size_t mark = path.find('?');
+    const std::string query =
+        mark == std::string::npos ? "" : path.substr(mark + 1);
+    const auto match = table.find(method, path.substr(0, mark));
     auto stream = std::make_shared<FakeStream>();
     if (match.route == nullptr) {
       stream->status = match.allowed.empty() ? 404 : 405;
@@ -104,7 +127,8 @@ struct Api {
     }
     const HttpRequest request{
         .method = method,
-        .path = path,
+        .path = path.substr(0, mark),
+        .query = query,
         .tail = match.tail,
         .body = body,
         .id = "r1"};

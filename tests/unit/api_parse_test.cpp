@@ -1,6 +1,7 @@
 // Every wrong request is a 4xx that names its field; right ones arrive whole.
 #include <gtest/gtest.h>
 
+#include "api/lane.h"
 #include "api_fakes.h"
 
 namespace rapid {
@@ -57,6 +58,14 @@ const Wrong kWrong[] = {
      R"({"stream_options":{"include_usage":1}})",
      "stream_options.include_usage"},
     {kChat, R"({"ignore_eos":1})", "ignore_eos"},
+    {kChat, R"({"prediction":"x"})", "prediction"},
+    {kChat,
+     R"({"prediction":{"type":"other","content":"x"}})",
+     "prediction.type"},
+    {kChat, R"({"prediction":{"type":"content"}})", "prediction.content"},
+    {kChat,
+     R"({"prediction":{"content":[{"type":"text"}]}})",
+     "prediction.content"},
     {kChat, R"({"chat_template_kwargs":3})", "chat_template_kwargs"},
     {kChat, R"({"enable_thinking":"on"})", "enable_thinking"},
     {kChat, R"({"messages":3})", "messages"},
@@ -96,7 +105,22 @@ const Wrong kWrong[] = {
      "tool_choice"},
     {kChat, R"({"response_format":{"type":"yaml"}})", "response_format.type"},
     {kChat, R"({"response_format":{"type":5}})", "response_format.type"},
-    {kChat, R"({"functions":[]})", "functions", 400, "unsupported"},
+    {kChat, R"({"functions":{}})", "functions"},
+    {kChat, R"({"functions":[5]})", "functions[0]"},
+    {kChat, R"({"functions":[{}]})", "functions[0].name"},
+    {kChat,
+     R"({"functions":[{"name":"f"}],"function_call":{"name":"g"}})",
+     "function_call"},
+    {kChat,
+     R"({"functions":[{"name":"f"}],"function_call":5})",
+     "function_call"},
+    {kChat, R"({"user":5})", "user"},
+    {kChat, R"({"store":"no"})", "store"},
+    {kChat, R"({"metadata":[]})", "metadata"},
+    {kChat, R"({"service_tier":1})", "service_tier"},
+    {kChat, R"({"modalities":5})", "modalities"},
+    {kChat, R"({"modalities":["audio"]})", "modalities", 400, "unsupported"},
+    {kText, R"({"user":5})", "user"},
     {kChat, R"({"model":"other"})", "model", 404, "model_not_found"},
     {kChat, R"({"model":5})", "model"},
     {kText, R"({"prompt":null})", "prompt"},
@@ -169,7 +193,8 @@ TEST(Parse, ChatArrivesWhole) {
     "unknown": {"x": 1}, "tools": [{"type": "function", "function":
       {"name": "f", "description": "d", "parameters": {"type": "object"}}}],
     "tool_choice": {"type": "function", "function": {"name": "f"}},
-    "parallel_tool_calls": false,
+    "parallel_tool_calls": false, "prediction": {"type": "content",
+      "content": [{"type": "text", "text": "it "}, {"text": "is"}]},
     "messages": [
       {"role": "system", "content": "s"},
       {"role": "user", "name": "bob", "content":
@@ -190,6 +215,7 @@ TEST(Parse, ChatArrivesWhole) {
   EXPECT_FLOAT_EQ(r.sampling.logit_bias.at(5), -100);
   EXPECT_EQ(*r.logprobs, 3);
   EXPECT_TRUE(r.ignore_end);
+  EXPECT_EQ(r.prediction, "it is");
   EXPECT_EQ(
       dump_json(r.template_kwargs),
       R"({"reasoning_effort":"none","enable_thinking":false,"depth":2})");
@@ -233,6 +259,30 @@ TEST(Parse, BrokenCallsInHistoryAreTaken) {
   EXPECT_EQ(messages[3].tool_call_id, "7");
 }
 
+TEST(Parse, FunctionsAsTheyWereBeforeTools) {
+  using Kind = chat::ToolChoice::Kind;
+  Api api;
+  const char* body = R"({"messages":[
+      {"role":"user","content":"x"},
+      {"role":"assistant","content":null,
+       "function_call":{"name":"f","arguments":"{}"}},
+      {"role":"function","name":"f","content":"42"}],
+    "functions":[{"name":"f","parameters":{"type":"object"}}],
+    "function_call":{"name":"f"}})";
+  EXPECT_NE(api.call("POST", kChat, body)->status, 400);
+  const chat::Request& request = api.backend->requests.at(0);
+  EXPECT_EQ(
+      dump_json(request.tools.at(0).declaration),
+      R"({"type":"function","function":{"name":"f","parameters":)"
+      R"({"type":"object"}}})");
+  EXPECT_EQ(request.tool_choice.kind, Kind::named);
+  EXPECT_EQ(request.tool_choice.name, "f");
+  EXPECT_FALSE(request.parallel_calls);
+  EXPECT_EQ(request.messages[1].tool_calls.at(0).name, "f");
+  EXPECT_EQ(request.messages[2].role, "tool");
+  EXPECT_EQ(request.messages[2].name, "f");
+}
+
 TEST(Parse, PromptForms) {
   Api api;
   for (const auto& [prompt, count] :
@@ -260,6 +310,31 @@ TEST(Parse, EveryNameOfTheModelIsAccepted) {
     EXPECT_EQ(stream->status, 0) << name << stream->body;
   }
   EXPECT_EQ(api.backend->requests.size(), 4u);
+}
+
+TEST(Parse, LanesAreWhatClientsSay) {
+  HttpRequest http;
+  const Json plain = chat_base();
+  Json body = plain;
+  EXPECT_EQ(request_lane(http, body), "");
+  body["user"] = "me";
+  EXPECT_EQ(request_lane(http, body), "me");
+  body["prompt_cache_key"] = "talk 1";
+  EXPECT_EQ(request_lane(http, body), "talk 1");
+  body["prompt_cache_key"] = 7;
+  EXPECT_EQ(request_lane(http, body), "me");
+  http.headers["x-session-id"] = "s1";
+  EXPECT_EQ(request_lane(http, body), "s1");
+  http.headers["x-claude-code-agent-id"] = "a1";
+  EXPECT_EQ(request_lane(http, plain), "a1");
+  http.headers["x-claude-code-agent-id"] = "";
+  EXPECT_EQ(request_lane(http, plain), "s1");
+
+  Api api;
+  body = plain;
+  body["prompt_cache_key"] = "talk 2";
+  api.call("POST", kChat, dump_json(body));
+  EXPECT_EQ(api.backend->requests.at(0).lane, "talk 2");
 }
 
 }  // namespace

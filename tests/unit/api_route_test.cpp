@@ -1,6 +1,8 @@
 // The table, listings, health, and what run_request does with refusals.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "api_fakes.h"
 
 namespace rapid {
@@ -24,6 +26,24 @@ TEST(RouteTable, FindsExactThenLongestPattern) {
   const auto wrong = table.find("PUT", "/a/b");
   EXPECT_EQ(wrong.route, nullptr);
   EXPECT_EQ(wrong.allowed, std::vector<std::string>{"POST"});
+}
+
+TEST(RouteTable, OneOpenSegment) {
+  RouteTable table;
+  table.add({.method = "GET", .path = "/a/{id}", .handler = nothing});
+  table.add({.method = "POST", .path = "/a/{id}/stop", .handler = nothing});
+  table.add({.method = "POST", .path = "/a/all", .handler = nothing});
+  EXPECT_EQ(table.find("GET", "/a/x").tail, "x");
+  EXPECT_EQ(table.find("POST", "/a/x/stop").tail, "x");
+  EXPECT_EQ(table.find("POST", "/a/all").route->path, "/a/all");
+  EXPECT_EQ(table.find("GET", "/a/all").tail, "all");
+  for (const char* path : {"/a/", "/a", "/a/x/y", "/a//stop", "/a/x/y/stop"}) {
+    EXPECT_EQ(table.find("GET", path).route, nullptr) << path;
+    EXPECT_EQ(table.find("POST", path).route, nullptr) << path;
+  }
+  EXPECT_EQ(
+      table.find("PUT", "/a/x").allowed,
+      (std::vector<std::string>{"GET", "HEAD"}));
 }
 
 TEST(RouteTable, RefusesDuplicatesAndEmptyHandlers) {
@@ -85,6 +105,10 @@ TEST(Health, TellsLoadingStuckAndFit) {
   EXPECT_EQ(api.call("GET", "/health")->status, 503);
   api.backend->stats_.last_progress_seconds = 59;
   EXPECT_EQ(api.call("GET", "/health")->status, 200);
+  api.backend->stats_.trouble = "no such file";
+  const auto down = api.call("GET", "/health");
+  EXPECT_EQ(down->status, 503);
+  EXPECT_NE(down->body.find("no such file"), std::string::npos);
   api.context.set_backend(nullptr);
   EXPECT_EQ(api.call("GET", "/health")->status, 503);
 }
@@ -93,11 +117,13 @@ TEST(Metrics, ArePrometheusText) {
   Api api;
   api.backend->stats_.generated_tokens = 41;
   api.backend->front_stats_.redecoded = 3;
+  api.backend->stats_.restarts = 7;
   const auto reply = api.call("GET", "/metrics");
   EXPECT_EQ(reply->status, 200);
   const std::string& text = reply->body;
   EXPECT_NE(text.find("\nrapid_mlx_ready 1\n"), text.npos) << text;
   EXPECT_NE(text.find("\nrapid_mlx_generated_tokens_total 41\n"), text.npos);
+  EXPECT_NE(text.find("\nrapid_mlx_worker_restarts_total 7\n"), text.npos);
   EXPECT_NE(text.find("\nrapid_mlx_calls_redecoded_total 3\n"), text.npos);
   EXPECT_NE(
       text.find("# TYPE rapid_mlx_calls_redecoded_total counter\n"), text.npos);
@@ -109,8 +135,46 @@ TEST(Banner, NamesEveryEndpoint) {
   Api api;
   const auto reply = api.call("HEAD", "/");
   EXPECT_EQ(reply->status, 200);
-  EXPECT_EQ(api.json(reply)["name"], "rapid-mlx");
-  EXPECT_EQ(api.json(reply)["endpoints"].size(), api.table.routes().size());
+  for (const Route& route : api.table.routes()) {
+    EXPECT_NE(reply->body.find(" " + route.path + " "), std::string::npos)
+        << route.path;
+  }
+}
+
+TEST(OpenApi, IsTheRouteTable) {
+  Api api;
+  const Json document = api.json(api.call("GET", "/openapi.json"));
+  EXPECT_EQ(document["openapi"], "3.1.0");
+  size_t operations = 0;
+  std::set<std::string> ids;
+  for (const auto& [path, methods] : document["paths"].items()) {
+    EXPECT_EQ(path.find('*'), std::string::npos);
+    for (const auto& [method, operation] : methods.items()) {
+      ++operations;
+      ids.insert(operation["operationId"]);
+      EXPECT_NE(operation["summary"], "") << path;
+      int in_path = 0;
+      for (const Json& each : operation.value("parameters", Json::array())) {
+        in_path += each["in"] == "path" ? 1 : 0;
+      }
+      EXPECT_EQ(in_path, path.find('{') != std::string::npos ? 1 : 0) << path;
+      const bool json = operation["responses"]["200"].contains("content");
+      const bool bare =  // text, files, or nothing at all
+          path == "/" || path == "/metrics" || path == "/api/delete" ||
+          path == "/ui/{name}";
+      EXPECT_NE(json, bare) << path;
+      EXPECT_TRUE(operation["responses"]["default"].contains("content"));
+    }
+  }
+  EXPECT_EQ(operations, api.table.routes().size());
+  EXPECT_EQ(ids.size(), operations) << "each has its own name";
+  const Json& chat = document["paths"]["/v1/chat/completions"]["post"];
+  const Json& body =
+      chat["requestBody"]["content"]["application/json"]["schema"];
+  EXPECT_EQ(body["required"], Json::array({"messages"}));
+  EXPECT_EQ(body["properties"]["messages"]["type"], "array");
+  EXPECT_EQ(chat["security"].size(), 2u);
+  EXPECT_TRUE(document["paths"]["/health"]["get"]["security"].empty());
 }
 
 TEST(Loading, WorkIsAskedToComeBack) {
@@ -150,6 +214,57 @@ TEST(RunRequest, CancelsWhenTheClientLeaves) {
   EXPECT_TRUE(api.backend->cancelled.empty());
   reply->disconnect();
   EXPECT_EQ(api.backend->cancelled, std::vector<Ticket>{7});
+}
+
+TEST(RunRequest, AStreamBeginsWhileItWaitsForItsModel) {
+  Api api;
+  api.backend->script = [](const chat::Request&, const ChatSink& sink) {
+    sink(chat::Progress{.waiting_for = "loading tiny"});
+  };
+  const auto whole = api.call("POST", "/v1/completions", R"({"prompt":"a"})");
+  EXPECT_FALSE(whole->started);
+  EXPECT_EQ(whole->status, 0);
+  const auto events =
+      api.call("POST", "/v1/completions", R"({"prompt":"a","stream":true})");
+  EXPECT_TRUE(events->started);
+  EXPECT_EQ(events->notes, std::vector<std::string>{"loading tiny"});
+  EXPECT_TRUE(events->events.empty());
+}
+
+TEST(Backends, TheOnlyOneIsFoundByItsNames) {
+  Api api;
+  for (const char* name : {"", "default", "tiny", "org/tiny"}) {
+    EXPECT_TRUE(backend_for(api.context, name)) << name;
+  }
+  const auto other = backend_for(api.context, "other");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, ErrorCode::not_found);
+  EXPECT_EQ(other.error().hint, "use \"tiny\" or \"default\"");
+  api.context.set_backend(nullptr);
+  EXPECT_EQ(backend_for(api.context, "").error().code, ErrorCode::busy);
+}
+
+TEST(Backends, AnAdapterIsAModelToo) {
+  Api api;
+  api.backend->card_.adapters = {"sql", "law"};
+  for (const char* name : {"tiny:sql", "org/tiny:sql", "default:sql"}) {
+    const auto found = backend_for(api.context, name);
+    ASSERT_TRUE(found) << name;
+    EXPECT_EQ((*found)->card().id(), "tiny:sql");
+    EXPECT_TRUE((*found)->submit({}, {}));
+    EXPECT_EQ(api.backend->requests.back().adapter, "sql");
+  }
+  chat::Request both;
+  both.adapter = "law";
+  const auto named = backend_for(api.context, "tiny:sql");
+  EXPECT_EQ((*named)->submit(both, {}).error().param, "adapter");
+  const auto other = backend_for(api.context, "tiny:tax");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, ErrorCode::not_found);
+  EXPECT_EQ(other.error().param, "model");
+  EXPECT_NE(other.error().hint.find("law"), std::string::npos);
+  EXPECT_EQ(status_for(api.context, "tiny:law")->card.parent, "tiny");
+  EXPECT_EQ(status_for(api.context, "tiny:tax").error().param, "model");
 }
 
 TEST(Errors, StatusOfEveryCode) {

@@ -38,6 +38,8 @@ void rich_script(const chat::Request& request, const ChatSink& sink) {
        .completion_tokens = 6,
        .cached_tokens = 2,
        .reasoning_tokens = 1,
+       .drafted_tokens = 5,
+       .accepted_tokens = 3,
        .prefill_seconds = 0.5,
        .decode_seconds = 0.25}});
 }
@@ -68,9 +70,35 @@ TEST(ChatWriter, WholeReply) {
       R"("finish_reason":"tool_calls"}],"usage":{"prompt_tokens":4,)"
       R"("completion_tokens":6,"total_tokens":10,"prompt_tokens_details":)"
       R"({"cached_tokens":2},"completion_tokens_details":)"
-      R"({"reasoning_tokens":1}},"rapid_mlx":{"rejected":[)"
+      R"({"reasoning_tokens":1,"accepted_prediction_tokens":3,)"
+      R"("rejected_prediction_tokens":2}},"rapid_mlx":{"rejected":[)"
       R"({"raw":"<tool_call>{","reason":"cut"}],"timings":)"
       R"({"prefill_seconds":0.5,"decode_seconds":0.25}}})");
+}
+
+TEST(ChatWriter, FunctionCallsAsTheyWereBeforeTools) {
+  Api api;
+  api.backend->script = [](const chat::Request&, const ChatSink& sink) {
+    sink(chat::Started{});
+    sink(chat::ToolCallEvent{0, 0, {"call_1", "f", "{}"}});
+    sink(Finished{0, Finished::Reason::tool_calls});
+    sink(chat::Done{});
+  };
+  const std::string body = ask(R"(,"functions":[{"name":"f"}])");
+  Json choice =
+      api.json(api.call("POST", "/v1/chat/completions", body))["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "function_call");
+  EXPECT_EQ(
+      dump_json(choice["message"]["function_call"]),
+      R"({"name":"f","arguments":"{}"})");
+  EXPECT_TRUE(choice["message"]["content"].is_null());
+  EXPECT_FALSE(choice["message"].contains("tool_calls"));
+  const auto stream = api.call(
+      "POST",
+      "/v1/chat/completions",
+      ask(R"(,"functions":[{"name":"f"}],"stream":true)"));
+  choice = chunk(stream->events.at(1))["choices"][0];
+  EXPECT_EQ(choice["delta"]["function_call"]["name"], "f");
 }
 
 TEST(ChatWriter, LoopsAreNamed) {
@@ -104,6 +132,9 @@ TEST(ChatWriter, StreamedChunks) {
   api.backend->script = rich_script;
   const auto stream =
       api.call("POST", "/v1/chat/completions", ask(R"(,"stream":true)"));
+  EXPECT_EQ(
+      stream->notes,
+      (std::vector<std::string>{"waiting", "2 of 4 prompt tokens"}));
   EXPECT_TRUE(stream->started);
   EXPECT_TRUE(stream->ended);
   ASSERT_EQ(stream->events.size(), 8u);

@@ -100,7 +100,7 @@ TEST(ChildProcess, CancelEndsTheChildAndItsChildren) {
   });
   ASSERT_FALSE(exit);
   EXPECT_EQ(exit.error().code, ErrorCode::cancelled);
-  EXPECT_LT(steady_clock::now() - start, std::chrono::seconds(2));
+  EXPECT_LT(steady_clock::now() - start, std::chrono::seconds(50));
   EXPECT_TRUE(gone(-pid)) << "the group has members left";
 }
 
@@ -129,14 +129,14 @@ TEST(ChildProcess, EndsWithItsObject) {
 
 TEST(ChildProcess, DoesNotWaitForAGrandchildThatKeepsThePipe) {
   const auto start = steady_clock::now();
-  auto child = ChildProcess::spawn({"sh", "-c", "sleep 3 & echo done"});
+  auto child = ChildProcess::spawn({"sh", "-c", "sleep 100 & echo done"});
   ASSERT_TRUE(child);
   const pid_t group = child->pid();
   const auto exit = child->wait();
   ::kill(-group, SIGKILL);
   ASSERT_TRUE(exit);
   EXPECT_EQ(exit->out, "done\n");
-  EXPECT_LT(steady_clock::now() - start, std::chrono::seconds(2));
+  EXPECT_LT(steady_clock::now() - start, std::chrono::seconds(50));
 }
 
 TEST(ChildProcess, RefusesEndlessOutput) {

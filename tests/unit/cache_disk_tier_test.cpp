@@ -175,7 +175,7 @@ TEST_F(DiskTierTest, WritesASharedPrefixOnce) {
 }
 
 TEST_F(DiskTierTest, NeverHoldsMoreThanTheCap) {
-  constexpr uint64_t kCap = 400000;
+  constexpr uint64_t kCap = 600000;
   auto tier = opened(kCap);
   std::atomic<bool> stop = false;
   std::atomic<uint64_t> most = 0;
@@ -199,8 +199,8 @@ TEST_F(DiskTierTest, NeverHoldsMoreThanTheCap) {
   EXPECT_GT(tier->stats().evictions, 20u);
   EXPECT_GT(found, 50);
   tier.reset();
-  tier = opened(kCap / 2);  // a smaller cap later
-  EXPECT_LE(folder_bytes(folder()), kCap / 2);
+  tier = opened(kCap / 3 * 2);  // a smaller cap later
+  EXPECT_LE(folder_bytes(folder()), kCap / 3 * 2);
   EXPECT_TRUE(tier->clear());
   EXPECT_EQ(tier->stats().segments, 0u);
 }
@@ -349,7 +349,7 @@ TEST_F(DiskTierTest, AFullDiskEndsSavingAndLosesNothing) {
 TEST_F(DiskTierTest, SurvivesBeingKilledAtAnyPoint) {
   std::mt19937 random(17);
   const Layers model = {6, 0, -1};
-  constexpr uint64_t kCap = 500000;
+  constexpr uint64_t kCap = 700000;
   unsigned next = 0;
   size_t found = 0;
   for (int round = 0; round < 40; ++round) {

@@ -72,6 +72,19 @@ TEST_F(TurnLedgerTest, FindsTheTurnThatComesBackChanged) {
   EXPECT_FALSE(ledger.find(chain_of("q"), edited));
 }
 
+// The same text of two adapters may be other tokens.
+TEST_F(TurnLedgerTest, GroupsDoNotSeeEachOther) {
+  TurnLedger ledger(options());
+  const LedgerTurn turn{"I look.", {{"call_1", "read", "{}"}}};
+  TurnChain of_one("one");
+  of_one.add("user", {"q", {}});
+  ledger.record(of_one, turn, Tokens{1, 2}, false);
+  EXPECT_FALSE(ledger.find(chain_of("q"), turn));
+  EXPECT_FALSE(ledger.find(TurnChain("two"), turn));
+  EXPECT_TRUE(ledger.find(of_one, turn));
+  EXPECT_TRUE(ledger.find(TurnChain("one"), turn)) << "by the call's id";
+}
+
 TEST_F(TurnLedgerTest, ReasoningStaysInItsConversation) {
   TurnLedger ledger(options());
   ledger.record(chain_of("secret"), {"OK", {}}, Tokens{1, 2}, true);
@@ -123,6 +136,25 @@ TEST_F(TurnLedgerTest, TheSamePlaceIsWrittenOnce) {
   ledger.clear();
   EXPECT_EQ(ledger.stats().turns, 0u);
   EXPECT_FALSE(ledger.find(chain_of("q"), {"a", {}}));
+}
+
+TEST_F(TurnLedgerTest, AsTheTemplateWritesItWhateverComesLater) {
+  TurnLedger ledger(options());
+  const LedgerTurn turn{"", {{"call_1", "ls", "{}"}}};
+  ledger.record(chain_of("q"), turn, Tokens{}, false);
+  EXPECT_EQ(ledger.stats().turns, 0u);
+  EXPECT_FALSE(ledger.find(chain_of("other"), turn));
+  ledger.record(chain_of("other"), turn, Tokens{1, 2}, false);
+  const auto match = ledger.find(chain_of("q"), turn);
+  ASSERT_TRUE(match);
+  EXPECT_EQ(match->by, By::place);
+  EXPECT_TRUE(match->tokens.empty());
+  EXPECT_EQ(ledger.find(chain_of("third"), turn)->tokens, (Tokens{1, 2}));
+  // What was known stays known.
+  ledger.record(chain_of("other"), turn, Tokens{}, false);
+  EXPECT_EQ(ledger.find(chain_of("other"), turn)->tokens, (Tokens{1, 2}));
+  ledger.record(chain_of("q"), turn, Tokens{3}, false);
+  EXPECT_EQ(ledger.find(chain_of("q"), turn)->tokens, Tokens{3});
 }
 
 TEST_F(TurnLedgerTest, TheLeastRecentlyUsedGo) {

@@ -76,8 +76,8 @@ TEST_F(Cli, OverviewIsGroupedAndOrdered) {
   EXPECT_EQ(ran.code, kExitDone);
   EXPECT_EQ(ran.out, overview(table_));
   EXPECT_EQ(ran.err, "");
-  const size_t first = ran.out.find("\nFirst\n  fail     Throws\n");
-  const size_t second = ran.out.find("\nSecond\n  work     Does work\n");
+  const size_t first = ran.out.find("\nFirst\n  fail  Throws\n");
+  const size_t second = ran.out.find("\nSecond\n  work  Does work\n");
   ASSERT_NE(first, std::string::npos) << ran.out;
   ASSERT_NE(second, std::string::npos) << ran.out;
   EXPECT_LT(first, second);

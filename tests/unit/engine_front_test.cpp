@@ -72,7 +72,12 @@ TEST_F(FrontTest, SamplingPrecedence) {
   request.max_tokens = 3;
   ASSERT_TRUE(front.submit(request, b.sink()));
   b.wait();
+  request.max_tokens = 65536;  // more than the context
+  Recorder c;
+  ASSERT_TRUE(front.submit(request, c.sink()));
+  c.wait();
   const auto seen = engine->requests();
+  EXPECT_TRUE(seen[2].may_shorten);
   EXPECT_EQ(seen[0].sampling.temperature, 0.3f);
   EXPECT_EQ(seen[0].sampling.top_p, 0.9f);
   EXPECT_EQ(seen[0].sampling.top_k, 7);
@@ -97,10 +102,69 @@ TEST_F(FrontTest, StopStringAcrossTokens) {
   EXPECT_EQ(recorder.content(1), "one STO");
   EXPECT_EQ(recorder.all<chat::Finished>(0).size(), 1u);
   EXPECT_EQ(recorder.all<chat::Finished>(0)[0].reason, Reason::stop);
+  EXPECT_EQ(recorder.all<chat::Finished>(0)[0].stop, "STOP");
   // "one two STOP" and "one STO" with its end token.
   EXPECT_EQ(recorder.all<chat::Done>()[0].usage.completion_tokens, 12 + 8);
   EXPECT_TRUE(engine->was_cancelled(1, 0));
   EXPECT_FALSE(engine->was_cancelled(1, 1));
+}
+
+TEST_F(FrontTest, ABoundMayBeShortened) {
+  Front front(engine, model);
+  chat::Request request = chat_request("x");
+  request.max_tokens = 3;
+  request.may_shorten = true;
+  Recorder recorder;
+  ASSERT_TRUE(front.submit(request, recorder.sink()));
+  recorder.wait();
+  EXPECT_TRUE(engine->requests()[0].may_shorten);
+  EXPECT_EQ(engine->requests()[0].max_tokens, 3);
+}
+
+TEST_F(FrontTest, DeferredToolsAreNotInThePrompt) {
+  Front front(engine, model);
+  chat::Request request = chat_request("x");
+  request.tools = {{.name = "shown"}};
+  const auto one = front.tokenise(request);
+  request.tools.push_back({.name = "late", .deferred = true});
+  EXPECT_EQ(*front.tokenise(request), *one);
+  request.tools.back().deferred = false;
+  EXPECT_NE(*front.tokenise(request), *one);
+}
+
+TEST_F(FrontTest, PromptsBecomeVectors) {
+  Front front(engine, model);
+  chat::Request request;
+  request.prompts = {"ab", std::vector<int32_t>{7, 8, 9}};
+  request.embedding = Pooling::last;
+  request.max_tokens = 0;
+  Recorder recorder;
+  ASSERT_TRUE(front.submit(request, recorder.sink()));
+  const auto prompts = recorder.all<chat::Prompt>();
+  ASSERT_EQ(prompts.size(), 2u);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(prompts[i].choice, i);
+    EXPECT_EQ(prompts[i].embedding, (std::vector<float>{0.6f, 0.8f}));
+    EXPECT_TRUE(prompts[i].text.empty());
+    EXPECT_EQ(engine->requests()[i].embedding, Pooling::last);
+    EXPECT_EQ(engine->requests()[i].max_tokens, 0);
+  }
+  EXPECT_EQ(prompts[1].tokens, 3);
+}
+
+TEST_F(FrontTest, LongPromptsOfVectorsMayBeCut) {
+  Front front(engine, model);
+  chat::Request request;
+  request.prompts = {std::vector<int32_t>(5000, 7)};
+  request.embedding = Pooling::mean;
+  request.max_tokens = 0;
+  Recorder refused, cut;
+  const auto ticket = front.submit(request, refused.sink());
+  ASSERT_FALSE(ticket);
+  EXPECT_EQ(ticket.error().code, ErrorCode::context_length);
+  request.may_cut = true;
+  ASSERT_TRUE(front.submit(request, cut.sink()));
+  EXPECT_EQ(cut.all<chat::Prompt>().at(0).tokens, 4096);
 }
 
 TEST_F(FrontTest, LengthFlushesWhatIsHeld) {

@@ -103,6 +103,16 @@ class FakeEngine : public Engine {
     return requests_;
   }
 
+  // Until nothing waits or runs: `script` may be set again then.
+  void wait_idle() const {
+    for (;; std::this_thread::sleep_for(std::chrono::milliseconds(1))) {
+      std::lock_guard lock(mutex_);
+      if (waiting_.empty() && stats_.running == 0) {
+        return;
+      }
+    }
+  }
+
   bool was_cancelled(RequestId id, int choice = -1) const {
     std::lock_guard lock(mutex_);
     return is_cancelled(id, choice);
@@ -160,6 +170,9 @@ class FakeEngine : public Engine {
         prefilled.logprobs.push_back(
             scored(job.request.prompt[i], *job.request.prompt_logprobs));
       }
+    }
+    if (job.request.embedding) {
+      prefilled.embedding = {0.6f, 0.8f};
     }
     job.sink(prefilled);
     rounds(job, play);

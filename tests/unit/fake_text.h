@@ -116,7 +116,8 @@ class FakeCodec : public TextCodec {
     if (!input.tools.is_null()) {
       out.text += "<|turn|>tools\n" + dump_json(input.tools) + "<|end|>";
     }
-    for (const Json& message : input.messages) {
+    for (size_t i = 0; i < input.messages.size(); ++i) {
+      const Json& message = input.messages[i];
       out.text += "<|turn|>" + message.at("role").get<std::string>() + "\n";
       const size_t begin = out.text.size();
       out.text += message.at("content").get<std::string>();
@@ -125,6 +126,9 @@ class FakeCodec : public TextCodec {
       }
       if (message.contains("tool_calls")) {
         out.text += dump_json(message.at("tool_calls"));
+      }
+      if (input.find_messages && out.text.size() > begin) {
+        out.messages.push_back({begin, out.text.size(), i});
       }
       out.text += "<|end|>";
     }
@@ -152,6 +156,7 @@ inline std::shared_ptr<TextModel> fake_text_model(
   model->codec = std::make_shared<FakeCodec>();
   model->format = FormatRegistry::global().find(format);
   model->end_tokens = {FakeCodec::kEnd};
+  model->turn_marks = {{"<|end|>"}, "<|end|><|turn|>assistant\n"};
   return model;
 }
 

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <string>
 
 #include "formats/python_call.h"
+#include "unit/linear_time.h"
 #include "unit/random_json.h"
 
 namespace rapid {
@@ -179,20 +179,6 @@ TEST(PythonCall, CutAndDamagedAnywhere) {
   }
 }
 
-double seconds(const std::string& text) {
-  double best = 1e9;
-  for (int n = 0; n < 3; ++n) {
-    const auto begin = std::chrono::steady_clock::now();
-    const auto calls = parse_python_calls(text);
-    const size_t end = python_list_end(text);
-    const std::chrono::duration<double> took =
-        std::chrono::steady_clock::now() - begin;
-    EXPECT_TRUE(end == std::string_view::npos || end <= text.size());
-    best = std::min(best, took.count());
-  }
-  return best;
-}
-
 TEST(PythonCall, TimeIsLinear) {
   for (const char* piece :
        {"f(a=1),",
@@ -209,15 +195,19 @@ TEST(PythonCall, TimeIsLinear) {
         "\\",
         "f(a='b'"}) {
     for (const char* opener : {"[", "f(a=", "f(a=[", "[f(", "f({"}) {
-      std::string text = opener;
-      while (text.size() < 250'000) {
-        text += piece;
-      }
-      const double small = seconds(text);
-      while (text.size() < 1'000'000) {
-        text += piece;
-      }
-      EXPECT_LT(seconds(text), 6 * small + 0.02) << opener << piece;
+      const auto make = [&](size_t size) {
+        std::string text = opener;
+        while (text.size() < size) {
+          text += piece;
+        }
+        return text;
+      };
+      const auto work = [](const std::string& text) {
+        const auto calls = parse_python_calls(text);
+        const size_t end = python_list_end(text);
+        EXPECT_TRUE(end == std::string_view::npos || end <= text.size());
+      };
+      EXPECT_TRUE(is_linear(make, work)) << opener << piece;
     }
   }
 }

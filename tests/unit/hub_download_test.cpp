@@ -3,6 +3,9 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <atomic>
+#include <utility>
+
 #include "hub/download.h"
 #include "hub/file_writer.h"
 #include "unit/temp_folder.h"
@@ -106,6 +109,70 @@ TEST_F(Downloading, ResumesThePartOfAnEarlierRun) {
   leave_part(body.substr(0, 777));
   ASSERT_TRUE(download_file(request));
   EXPECT_EQ(range_start(server.requests().at(0)), 777u);
+  EXPECT_EQ(read_all(request.target), body);
+}
+
+// "bytes=A-B" of a request: both ends.
+std::pair<size_t, size_t> range_of(const std::string& request) {
+  const size_t at = request.find("Range: bytes=");
+  const size_t dash = request.find('-', at + 13);
+  return {
+      std::stoul(request.substr(at + 13)),
+      std::stoul(request.substr(dash + 1))};
+}
+
+TEST_F(Downloading, FetchesPiecesOverSeveralConnections) {
+  TinyHttp server([&](const std::string& text) {
+    const auto [from, to] = range_of(text);
+    return http_answer(
+        "206 Partial Content",
+        body.substr(from, to + 1 - from),
+        "Content-Range: bytes " + std::to_string(from) + "-" +
+            std::to_string(to) + "/" + std::to_string(body.size()) + "\r\n");
+  });
+  leave_part(body.substr(0, 1234));
+  ask(server).piece_bytes = 10000;
+  uint64_t last = 0;
+  const auto done = download_file(request, [&](uint64_t bytes, uint64_t total) {
+    EXPECT_EQ(total, body.size());
+    last = bytes;
+    return true;
+  });
+  ASSERT_TRUE(done) << done.error().what;
+  EXPECT_EQ(read_all(request.target), body);
+  EXPECT_EQ(last, body.size());
+  EXPECT_EQ(server.requests().size(), (body.size() - 1234 + 9999) / 10000);
+}
+
+TEST_F(Downloading, PiecesThatFailGoOnAsOneStream) {
+  std::atomic<int> asked = 0;
+  TinyHttp server([&](const std::string& text) {
+    if (++asked == 5) {
+      return http_answer("503 Service Unavailable", "");
+    }
+    const size_t from = range_start(text);
+    const bool piece =
+        text.find("-\r\n", text.find("Range: ")) == std::string::npos;
+    const size_t to = piece ? range_of(text).second : body.size() - 1;
+    return http_answer(
+        "206 Partial Content",
+        body.substr(from, to + 1 - from),
+        "Content-Range: bytes " + std::to_string(from) + "-" +
+            std::to_string(to) + "/" + std::to_string(body.size()) + "\r\n");
+  });
+  leave_part(body.substr(0, 10));
+  ask(server).piece_bytes = 10000;
+  const auto done = download_file(request);
+  ASSERT_TRUE(done) << done.error().what;
+  EXPECT_EQ(read_all(request.target), body);
+}
+
+TEST_F(Downloading, TakesOneStreamWhereThereAreNoRanges) {
+  TinyHttp server(
+      [&](const std::string&) { return http_answer("200 OK", body); });
+  ask(server).piece_bytes = 10000;
+  const auto done = download_file(request);
+  ASSERT_TRUE(done) << done.error().what;
   EXPECT_EQ(read_all(request.target), body);
 }
 

@@ -18,6 +18,13 @@ TEST(QuantConfig, NoneGivesNothing) {
   EXPECT_FALSE(config->scheme_for("lm_head"));
 }
 
+// gpt-oss as published: its experts' blocks say what they are.
+TEST(QuantConfig, BlocksWithNamesOfTheirOwnAreNoScheme) {
+  auto config = read(R"({"quantization_config":{"quant_method":"mxfp4"}})");
+  ASSERT_TRUE(config);
+  EXPECT_FALSE(config->scheme_for("model.layers.0.mlp.experts"));
+}
+
 TEST(QuantConfig, ReadsBothKeysAndEveryMode) {
   struct Case {
     const char* text;

@@ -106,8 +106,8 @@ TEST(Safetensors, RefusesBadTensors) {
   EXPECT_THAT(
       failure(one(entry("F32", "2", 0, 8), 8)), HasSubstr("no valid shape"));
   EXPECT_THAT(
-      failure(one(entry("F8_E4M3", "[8]", 0, 8), 8), ErrorCode::unsupported),
-      HasSubstr("tensor t has type F8_E4M3"));
+      failure(one(entry("F8_E5M2", "[8]", 0, 8), 8), ErrorCode::unsupported),
+      HasSubstr("tensor t has type F8_E5M2"));
 }
 
 TEST(Safetensors, RefusesOverlapsHolesAndTwins) {

@@ -8,6 +8,7 @@
 #include "hub/catalogue.h"
 #include "hub/hub_repository.h"
 #include "hub/store.h"
+#include "hub/user_aliases.h"
 #include "unit/scoped_env.h"
 #include "unit/temp_folder.h"
 #include "unit/tiny_http.h"
@@ -83,6 +84,44 @@ TEST_F(StoreTest, FindsPaths) {
   EXPECT_TRUE(fs::exists(file));
 }
 
+TEST_F(StoreTest, AnAliasOfTheHubIsItsRepository) {
+  const CatalogueEntry* entry = find_in_catalogue("gpt-oss");
+  ASSERT_NE(entry, nullptr);
+  EXPECT_THAT(store.locate("gpt-oss").error().hint, HasSubstr("pull gpt-oss"));
+  const std::string place = "models/" + entry->sources[0].hub->repository;
+  folder.write(place + "/config.json", "{}");
+  folder.write(place + "/model.safetensors", "12345");
+  EXPECT_EQ(*store.locate("gpt-oss"), folder.path() / place);
+  EXPECT_EQ(*store.locate("GPT-OSS"), folder.path() / place);
+  ASSERT_TRUE(store.remove(entry->alias));
+  EXPECT_FALSE(store.locate("gpt-oss"));
+}
+
+TEST_F(StoreTest, UsersNamesComeFirst) {
+  const ScopedEnv home{"RAPID_MLX_HOME", folder.path().string()};
+  EXPECT_TRUE(user_aliases()->empty());
+  ASSERT_TRUE(set_user_alias("work", "org/name"));
+  ASSERT_TRUE(set_user_alias("mine", catalogue()[0].alias));
+  EXPECT_EQ(
+      *user_aliases(),
+      (std::vector<UserAlias>{
+          {"mine", catalogue()[0].alias}, {"work", "org/name"}}));
+  snapshot("main");
+  EXPECT_EQ(*store.locate("work"), *store.locate("org/name"));
+  EXPECT_THAT(store.locate("mine").error().what, HasSubstr("mine"));
+  // No chains, no odd names.
+  EXPECT_FALSE(set_user_alias("other", "work"));
+  EXPECT_FALSE(set_user_alias("org/name", "org/name"));
+  EXPECT_FALSE(set_user_alias("../x", "org/name"));
+  EXPECT_FALSE(set_user_alias("x", "x"));
+  ASSERT_TRUE(remove_user_alias("work"));
+  EXPECT_FALSE(remove_user_alias("work"));
+  EXPECT_FALSE(store.locate("work"));
+  // A file that is something else is left alone.
+  folder.write("aliases.json", "[1]");
+  EXPECT_EQ(set_user_alias("a", "b/c").error().code, ErrorCode::corrupt);
+}
+
 TEST_F(StoreTest, OffersTheClosestAlias) {
   std::string alias = catalogue()[0].alias;
   alias.erase(2, 1);
@@ -90,8 +129,7 @@ TEST_F(StoreTest, OffersTheClosestAlias) {
   ASSERT_FALSE(path);
   EXPECT_EQ(path.error().code, ErrorCode::not_found);
   EXPECT_THAT(
-      path.error().what,
-      HasSubstr("did you mean " + catalogue()[0].alias + "?"));
+      path.error().what, HasSubstr("did you mean " + catalogue()[0].alias));
   EXPECT_THAT(path.error().hint, HasSubstr("rapid-mlx models"));
   EXPECT_THAT(
       store.pull("zzzzzzzzzzzz").error().what,
@@ -139,7 +177,16 @@ struct PullTest : StoreTest {
           {"rfilename": "consolidated.safetensors", "size": 5000},
           {"rfilename": "../evil.json", "size": 2},
           {"rfilename": ".hidden.json", "size": 2},
-          {"rfilename": "README.md", "size": 9}]})");
+          {"rfilename": "README.md", "size": 9},
+          {"rfilename": "4bit/config.json", "size": 3},
+          {"rfilename": "4bit/model.safetensors", "size": 4},
+          {"rfilename": "4bit/old/model.safetensors", "size": 4}]})");
+    }
+    if (path == "/org/name/resolve/main/4bit/config.json") {
+      return http_answer("200 OK", "{ }");
+    }
+    if (path == "/org/name/resolve/main/4bit/model.safetensors") {
+      return http_answer("200 OK", "four");
     }
     if (path == "/org/name/resolve/main/config.json") {
       return http_answer("200 OK", "{}");
@@ -172,6 +219,38 @@ TEST_F(PullTest, FetchesARepository) {
   EXPECT_EQ(fetched, 1);
   EXPECT_EQ(*store.remove("org/name"), weights.size() + 2);
   EXPECT_FALSE(fs::exists(folder.path() / "models/org"));
+}
+
+TEST_F(PullTest, FetchesAFolderOfARepository) {
+  const std::string name = "org/name/4bit";
+  auto path = store.pull(name);
+  ASSERT_TRUE(path) << path.error().what;
+  EXPECT_EQ(*path, folder.path() / "models/org/name/4bit");
+  EXPECT_EQ(test::read_all(*path / "model.safetensors"), "four");
+  EXPECT_EQ(test::read_all(*path / "config.json"), "{ }");
+  EXPECT_FALSE(fs::exists(*path / "old"));
+  EXPECT_EQ(*store.locate(name), *path);
+  EXPECT_FALSE(store.locate("org/name")) << "only its folder is here";
+  ASSERT_EQ(store.list()->size(), 1u);
+  EXPECT_EQ(store.list()->at(0).name, name);
+  // Both beside each other; one goes, the other stays.
+  ASSERT_TRUE(store.pull("org/name"));
+  EXPECT_EQ(store.list()->size(), 2u);
+  EXPECT_EQ(*store.remove(name), 7u);
+  EXPECT_FALSE(store.locate(name));
+  EXPECT_TRUE(store.locate("org/name"));
+  EXPECT_TRUE(store.remove("org/name"));
+  EXPECT_FALSE(fs::exists(folder.path() / "models/org"));
+}
+
+TEST_F(StoreTest, FindsAFolderInTheCacheOfTheHubsOwnTools) {
+  snapshot("main");
+  const std::string base = "hub/models--org--name/snapshots/abc123/4bit/";
+  folder.write(base + "config.json", "{}");
+  const auto weights = folder.write(base + "model.safetensors", "1234");
+  EXPECT_EQ(*store.locate("org/name/4bit"), weights.parent_path());
+  ASSERT_EQ(store.list()->size(), 2u);
+  EXPECT_EQ(store.list()->at(1).name, "org/name/4bit");
 }
 
 TEST_F(PullTest, AFailedPullInstallsNothingAndGoesOnLater) {
@@ -259,6 +338,12 @@ TEST(ChooseFiles, TakesWhatAModelNeeds) {
   EXPECT_FALSE(choose_files(Json("text"), source));
   files = choose_files(siblings({"x"}), {"org/name", "main", "y.gguf"});
   EXPECT_EQ(files.error().code, ErrorCode::not_found);
+  files = choose_files(
+      siblings({"README.md", "4bit/m.safetensors", "8bit/m.safetensors"}),
+      source);
+  EXPECT_EQ(files.error().code, ErrorCode::invalid_argument);
+  EXPECT_THAT(files.error().what, HasSubstr("in folders: 4bit, 8bit"));
+  EXPECT_THAT(files.error().hint, HasSubstr("org/name/FOLDER"));
 }
 
 }  // namespace

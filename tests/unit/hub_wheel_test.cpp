@@ -1,6 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <zip.h>
+#include <minizip/zip.h>
 
 #include <filesystem>
 
@@ -28,19 +28,25 @@ fs::path make_wheel(
     const std::string& name,
     const std::vector<Entry>& entries) {
   const fs::path path = folder.path() / name;
-  zip_t* zip = zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, nullptr);
+  zipFile zip = zipOpen64(path.c_str(), APPEND_STATUS_CREATE);
   for (const Entry& entry : entries) {
-    zip_source_t* source =
-        zip_source_buffer(zip, entry.text.data(), entry.text.size(), 0);
-    const zip_int64_t index =
-        zip_file_add(zip, entry.name.c_str(), source, ZIP_FL_ENC_UTF_8);
-    zip_set_file_compression(
+    zipOpenNewFileInZip64(
         zip,
-        static_cast<zip_uint64_t>(index),
-        entry.deflate ? ZIP_CM_DEFLATE : ZIP_CM_STORE,
+        entry.name.c_str(),
+        nullptr,
+        nullptr,
+        0,
+        nullptr,
+        0,
+        nullptr,
+        entry.deflate ? Z_DEFLATED : 0,
+        Z_DEFAULT_COMPRESSION,
         0);
+    zipWriteInFileInZip(
+        zip, entry.text.data(), static_cast<unsigned>(entry.text.size()));
+    zipCloseFileInZip(zip);
   }
-  EXPECT_EQ(zip_close(zip), 0);
+  EXPECT_EQ(zipClose(zip, nullptr), ZIP_OK);
   return path;
 }
 

@@ -58,6 +58,50 @@ TEST(Loading, MissingTensorIsNamed) {
   EXPECT_THAT(error.what, HasSubstr("model.layers.0.mlp.up_proj.weight"));
 }
 
+TEST(Loading, MissingExpertIsNamed) {
+  auto files = open_copy("qwen3_moe_bf16");
+  std::erase_if(files->tensors, [](const TensorView& view) {
+    return view.name == "model.layers.1.mlp.experts.3.up_proj.weight";
+  });
+  EXPECT_THAT(
+      load_error(files).what,
+      HasSubstr("model.layers.1.mlp.experts.3.up_proj.weight"));
+}
+
+TEST(Loading, MoreExpertsChosenThanThereAre) {
+  auto files = open_copy("qwen3_moe_bf16");
+  files->config["num_experts_per_tok"] = 7;
+  EXPECT_THAT(load_error(files).what, HasSubstr("7 of 6 experts"));
+}
+
+// Heads that guess further tokens are kept for later.
+TEST(Loading, LayersBeyondTheLastAreSkipped) {
+  auto files = open_copy("glm4_moe_bf16");
+  TensorView extra = tensor(*files, "model.norm.weight");
+  extra.name = "model.layers.2.enorm.weight";
+  files->tensors.push_back(extra);
+  EXPECT_TRUE(ModelRegistry::global().load(files, {}));
+  extra.name = "model.layers.1.enorm.weight";
+  files->tensors.push_back(extra);
+  EXPECT_THAT(load_error(files).what, HasSubstr("model.layers.1.enorm.weight"));
+}
+
+TEST(Loading, OtherRoutersAreUnsupported) {
+  auto files = open_copy("deepseek_v3_bf16");
+  files->config["scoring_func"] = "softmax";
+  const Error error = load_error(files);
+  EXPECT_EQ(error.code, ErrorCode::unsupported);
+  EXPECT_THAT(error.what, HasSubstr("scoring_func"));
+}
+
+TEST(Loading, MissingSinksAreNamed) {
+  auto files = open_copy("gpt_oss_published");
+  std::erase_if(files->tensors, [](const TensorView& view) {
+    return view.name == "model.layers.0.self_attn.sinks";
+  });
+  EXPECT_THAT(load_error(files).what, HasSubstr("self_attn.sinks"));
+}
+
 TEST(Loading, MissingBiasIsNamed) {
   auto files = open_copy("qwen2_bf16");
   std::erase_if(files->tensors, [](const TensorView& view) {
@@ -66,6 +110,13 @@ TEST(Loading, MissingBiasIsNamed) {
   EXPECT_THAT(
       load_error(files).what,
       HasSubstr("model.layers.0.self_attn.k_proj.bias"));
+}
+
+// Keys are values where the configuration says so, not where v is missing.
+TEST(Loading, MissingValuesAreNamed) {
+  auto files = open_copy("gemma4_keys");
+  files->config["attention_k_eq_v"] = false;
+  EXPECT_THAT(load_error(files).what, HasSubstr("v_proj"));
 }
 
 TEST(Loading, MissingHeadIsNamedWhenNotTied) {
@@ -112,10 +163,10 @@ TEST(Loading, IncompleteConfigurationNamesTheKey) {
 
 TEST(Loading, UnknownVariantsAreUnsupported) {
   auto files = open_copy("llama_f32");
-  files->config["rope_parameters"]["rope_type"] = "yarn";
+  files->config["rope_parameters"]["rope_type"] = "spiral";
   Error error = load_error(files);
   EXPECT_EQ(error.code, ErrorCode::unsupported);
-  EXPECT_THAT(error.what, HasSubstr("yarn"));
+  EXPECT_THAT(error.what, HasSubstr("spiral"));
   files = open_copy("llama_f32");
   files->config["hidden_act"] = "relu";
   error = load_error(files);

@@ -120,12 +120,12 @@ class Client {
 };
 
 inline std::string get(std::string_view path) {
-  return "GET " + std::string(path) + " HTTP/1.1\r\nhost: x\r\n\r\n";
+  return "GET " + std::string(path) + " HTTP/1.1\r\nhost: localhost\r\n\r\n";
 }
 
 inline std::string post(
     std::string_view path, std::string_view body, std::string_view more = "") {
-  return "POST " + std::string(path) + " HTTP/1.1\r\nhost: x\r\n" +
+  return "POST " + std::string(path) + " HTTP/1.1\r\nhost: localhost\r\n" +
          std::string(more) + "content-length: " + std::to_string(body.size()) +
          "\r\n\r\n" + std::string(body);
 }

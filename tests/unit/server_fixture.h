@@ -31,6 +31,10 @@ class ServerTest : public testing::Test {
       stream->start_events();
       hold(stream);
     });
+    add("POST", "/lines", [this](auto&, auto stream, auto&) {
+      stream->start_lines();
+      hold(stream);
+    });
     add("POST", "/wait", [this](auto&, auto stream, auto&) { hold(stream); });
     add("POST", "/throw", [](auto&, auto, auto&) {
       throw std::runtime_error("handler");

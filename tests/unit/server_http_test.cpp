@@ -35,7 +35,8 @@ TEST_F(ServerTest, EveryReplyHasARequestId) {
 TEST_F(ServerTest, HeadOptionsAndConnectionClose) {
   start();
   Client client(server->port());
-  client.send("HEAD /hello?abc HTTP/1.1\r\nhost: x\r\n\r\n" + get("/hello"));
+  client.send(
+      "HEAD /hello?abc HTTP/1.1\r\nhost: localhost\r\n\r\n" + get("/hello"));
   EXPECT_TRUE(client.read_until("hello "));
   EXPECT_NE(client.text.find("content-length: 9\r\n"), std::string::npos);
   EXPECT_EQ(client.text.find("hello abc"), std::string::npos);
@@ -62,7 +63,7 @@ TEST_F(ServerTest, UnknownPathAndMethod) {
 }
 
 TEST_F(ServerTest, ApiKey) {
-  start({.api_key = "secret"});
+  start({.keys = {plain_key("secret", "one")}});
   Client client(server->port());
   for (const char* header :
        {"",
@@ -108,7 +109,7 @@ TEST_F(ServerTest, ChunkedAndLargeBodies) {
 }
 
 TEST_F(ServerTest, ExpectContinue) {
-  start({.api_key = "k"});
+  start({.keys = {plain_key("k", "one")}});
   Client client(server->port());
   client.send(
       "POST /echo HTTP/1.1\r\nx-api-key: k\r\nexpect: 100-continue\r\n"
@@ -135,6 +136,13 @@ TEST_F(ServerTest, BrokenRequests) {
       {"POST /echo HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", 400},
       {"GET /hello HTTP/1.1\r\nx: " + std::string(60000, 'a') + "\r\n\r\n",
        431},
+      {"GET /hello HTTP/1.1\r\nhost: localhost\r\nhost: evil\r\n\r\n", 400},
+      {"GET /hello HTTP/3.7\r\n\r\n", 400},
+      {"POST /echo HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+       400},
+      {"POST /echo HTTP/1.1\r\ntransfer-encoding: chunked\r\n"
+       "transfer-encoding: identity\r\n\r\n0\r\n\r\n",
+       400},
       {"POST /echo HTTP/1.1\r\nexpect: magic\r\ncontent-length: 1\r\n\r\n",
        417}};
   for (const auto& [request, status] : cases) {

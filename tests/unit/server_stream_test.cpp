@@ -42,14 +42,48 @@ TEST_F(ServerTest, CommentsWhileSilent) {
   client.text.clear();
   EXPECT_TRUE(client.read_until(": keepalive\n\n"));
   ASSERT_TRUE(wait_held(1));
+  held[0]->note("3 of 5\nprompt tokens");
+  EXPECT_TRUE(client.read_until(": keepalive 3 of 5 prompt tokens\n\n"));
   held[0]->event("late");
   held[0]->end_events();
   EXPECT_TRUE(client.read_until("data: late\n\n"));
 }
 
+TEST_F(ServerTest, KeepalivesCanBeEvents) {
+  start({.keepalive_seconds = 0.1});
+  Client client(server->port());
+  client.send(post("/open", ""));
+  ASSERT_TRUE(wait_held(1));
+  int count = 0;
+  held[0]->keepalive_event("ping", [count]() mutable {
+    return "{" + std::to_string(++count) + "}";
+  });
+  EXPECT_TRUE(client.read_until("event: ping\ndata: {1}\n\n"));
+  EXPECT_TRUE(client.read_until("event: ping\ndata: {2}\n\n"));
+  held[0]->end_events();
+}
+
+TEST_F(ServerTest, LinesWithBlanksWhileSilent) {
+  start({.keepalive_seconds = 0.1});
+  Client client(server->port());
+  client.send(post("/lines", ""));
+  ASSERT_TRUE(wait_held(1));
+  EXPECT_TRUE(client.read_until("\r\n1\r\n \r\n"));
+  EXPECT_NE(
+      client.text.find("content-type: application/x-ndjson\r\n"),
+      std::string::npos);
+  held[0]->line("{\"a\":1}");
+  held[0]->line("{}");
+  held[0]->end_events();
+  ASSERT_TRUE(client.read_until("\r\n0\r\n\r\n"));
+  EXPECT_NE(client.text.find("{\"a\":1}\n"), std::string::npos);
+  EXPECT_NE(client.text.find("{}\n"), std::string::npos);
+  EXPECT_EQ(client.text.find("keepalive"), std::string::npos);
+}
+
 TEST_F(ServerTest, LeavingDuringSilenceIsNoticed) {
   start();
-  for (const char* path : {"/open", "/wait"}) {
+  for (const char* path : {"/open", "/wait", "/lines"}) {
     left = 0;
     held.clear();
     Client client(server->port());

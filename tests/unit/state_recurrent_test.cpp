@@ -4,7 +4,7 @@
 #include <cstring>
 #include <random>
 
-#include "state/recurrent_rules.h"
+#include "unit/recurrent_rules.h"
 
 namespace rapid {
 namespace {
@@ -161,6 +161,30 @@ TEST(Recurrent, RewindsExactlyAsFarAsItsTape) {
       }
     }
     EXPECT_GT(rewound, 10) << c.name;
+  }
+}
+
+// Around one step: nothing is held before and behind it.
+TEST(Recurrent, KeepsItsWayBackForAStep) {
+  std::mt19937 random(4);
+  for (const Case& c : cases()) {
+    Recurrent state(c.rule, 0);
+    run(state, c, 3);
+    const size_t bytes = state.bytes();
+    while (state.length() < 40) {
+      EXPECT_FALSE(state.trim(1));
+      const int first = state.length();
+      const int count = 2 + static_cast<int>(random() % 7);
+      state.keep_way_back(count);
+      run(state, c, count);
+      const int back = static_cast<int>(random() % (count + 1));
+      ASSERT_TRUE(state.trim(back)) << c.name;
+      state.keep_way_back(0);
+      EXPECT_EQ(state.length(), first + count - back);
+      EXPECT_EQ(state.bytes(), bytes);
+      ASSERT_TRUE(
+          same_bits(values_of(state.arrays()), straight(c, state.length())));
+    }
   }
 }
 

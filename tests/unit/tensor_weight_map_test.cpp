@@ -58,6 +58,12 @@ TEST(CanonicalName, MapsGgufNames) {
   EXPECT_EQ(
       canonical_name("blk.3.ffn_down.weight"),
       "model.layers.3.mlp.down_proj.weight");
+  EXPECT_EQ(
+      canonical_name("blk.3.ffn_down_exps.weight"),
+      "model.layers.3.mlp.switch_mlp.down_proj.weight");
+  EXPECT_EQ(
+      canonical_name("blk.3.exp_probs_b.bias"),
+      "model.layers.3.mlp.gate.e_score_correction.bias");
 }
 
 TEST(CanonicalName, LeavesOthersAlone) {
@@ -110,6 +116,28 @@ TEST(WeightMap, TakesAndCountsWhatIsLeft) {
   EXPECT_EQ(norm->shape(), mx::Shape({64}));
   map->ignore("rope_freqs.weight");
   EXPECT_TRUE(map->check_all_taken());
+}
+
+TEST(WeightMap, AStackIsAMatrixOfAllRows) {
+  auto files =
+      Files(kGguf)
+          .add("blk.0.ffn_up_exps.weight", TensorType::q4_0, {3, 16, 64})
+          .add("blk.0.ffn_up_exps.bias", TensorType::f32, {3, 16});
+  const auto map = files.open();
+  const WeightCursor experts =
+      WeightCursor(*map).scope("model.layers.0.mlp.switch_mlp");
+  const auto up = experts.stack("up_proj", 3, 16, 64);
+  ASSERT_TRUE(up);
+  EXPECT_EQ((*up)->rows, 48);
+  const WeightPtr second = row_slice(**up, 16, 16);
+  EXPECT_EQ(second->rows, 16);
+  EXPECT_EQ(
+      second->data.bytes.data() - (*up)->data.bytes.data(),
+      std::ssize((*up)->data.bytes) / 3);
+  const auto biases = experts.table("up_proj.bias", 3, 16);
+  ASSERT_TRUE(biases);
+  EXPECT_EQ(biases->shape(), mx::Shape({3, 16}));
+  EXPECT_FALSE(experts.stack("up_proj", 4, 16, 64));
 }
 
 void expect_error(const Result<WeightPtr>& got, const char* part) {

@@ -1,5 +1,5 @@
 // An HTTP server on loopback for tests: one connection after the other, one
-// request each. A handler returns the raw bytes of the answer.
+// request each, with its body. A handler returns the raw bytes of the answer.
 #pragma once
 
 #include <arpa/inet.h>
@@ -52,6 +52,16 @@ class TinyHttp {
   }
 
  private:
+  static bool is_whole(const std::string& request) {
+    const size_t head = request.find("\r\n\r\n");
+    if (head == std::string::npos) {
+      return false;
+    }
+    size_t length = request.find("Content-Length: ");
+    length = length < head ? std::stoul(request.substr(length + 16)) : 0;
+    return request.size() >= head + 4 + length;
+  }
+
   void serve() {
     for (;;) {
       const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
@@ -60,12 +70,16 @@ class TinyHttp {
       }
       std::string request;
       char buffer[4096];
-      while (request.find("\r\n\r\n") == std::string::npos) {
+      while (!is_whole(request)) {
         const ssize_t n = ::recv(client, buffer, sizeof(buffer), 0);
         if (n <= 0) {
           break;
         }
         request.append(buffer, static_cast<size_t>(n));
+      }
+      if (!is_whole(request)) {  // the client went away
+        ::close(client);
+        continue;
       }
       {
         std::lock_guard lock(mutex_);

@@ -40,6 +40,18 @@ typedef struct {
   size_t size;
 } rapid_spans;
 
+typedef struct {
+  size_t begin;
+  size_t end;
+  size_t message;  // its index
+  bool by_name;
+} rapid_owned_span;
+
+typedef struct {
+  rapid_owned_span* data;
+  size_t size;
+} rapid_owned_spans;
+
 enum {
   RAPID_TEXT_CORRUPT = 1,
   RAPID_TEXT_UNSUPPORTED = 2,
@@ -55,6 +67,7 @@ typedef struct {
 void rapid_bytes_free(rapid_buffer bytes);
 void rapid_ids_free(rapid_ids ids);
 void rapid_spans_free(rapid_spans spans);
+void rapid_owned_spans_free(rapid_owned_spans spans);
 
 // Tokenizer.
 typedef struct rapid_tokenizer rapid_tokenizer;
@@ -131,11 +144,13 @@ rapid_template* rapid_template_compile(
     rapid_bytes source, rapid_clock clock, rapid_error* error);
 void rapid_template_free(rapid_template* chat);
 // `context`: one JSON object, the template's variables. What stems from its
-// messages, tools and documents comes back in *user_spans (to be freed).
+// messages, tools and documents comes back in *user_spans (to be freed); of
+// which message a text is in *owners, unless it is null (one render more).
 rapid_buffer rapid_template_render(
     const rapid_template* chat,
     rapid_bytes context,
     rapid_spans* user_spans,
+    rapid_owned_spans* owners,
     rapid_error* error);
 
 // Grammars. A vocabulary may be freed before the grammars made of it.

@@ -34,7 +34,7 @@ fn unmark(c: char) -> Option<u32> {
 }
 
 /// Characters that templates strip, split at or escape stay as they are.
-fn keeps(c: char) -> bool {
+pub fn keeps(c: char) -> bool {
     python::is_space(c) || c.is_control() || c == '"' || c == '\\'
 }
 

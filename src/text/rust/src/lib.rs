@@ -11,6 +11,7 @@ mod grammar_ffi;
 mod grammar_limits;
 mod grammar_schema;
 mod grammar_strings;
+mod owners;
 mod python;
 mod strings;
 mod template;

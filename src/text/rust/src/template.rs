@@ -69,7 +69,11 @@ impl Template {
         Ok((plain, spans))
     }
 
-    fn run(
+    pub fn literals(&self) -> &[String] {
+        &self.literals
+    }
+
+    pub fn run(
         &self,
         context: &Json,
         replace: &mut dyn FnMut(&str) -> Option<String>,

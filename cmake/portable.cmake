@@ -1,0 +1,66 @@
+# rapid-mlx-portable: the same objects linked with archives, for packages. It
+# needs nothing on the other machine but libmlx, libstdc++ and the C library.
+# Built on demand; needs the archives of Debian's packages.
+if(NOT CMAKE_SYSTEM_NAME STREQUAL Linux)
+  return()
+endif()
+set(missing "")
+# archive(<name> <lib>...): archive_<name> of lib<lib>.a files.
+function(archive name)
+  set(paths "")
+  foreach(library ${ARGN})
+    find_library(RAPID_MLX_ARCHIVE_${library} lib${library}.a)
+    if(RAPID_MLX_ARCHIVE_${library})
+      list(APPEND paths ${RAPID_MLX_ARCHIVE_${library}})
+    else()
+      list(APPEND missing lib${library}.a)
+    endif()
+  endforeach()
+  add_library(archive_${name} INTERFACE)
+  target_link_libraries(archive_${name} INTERFACE ${paths})
+  set(missing ${missing} PARENT_SCOPE)
+endfunction()
+archive(crypto crypto)
+target_link_libraries(archive_crypto INTERFACE ${CMAKE_DL_LIBS} Threads::Threads)
+archive(ssl ssl)
+target_link_libraries(archive_ssl INTERFACE archive_crypto)
+archive(sqlite sqlite3)
+archive(yaml yaml-cpp)
+archive(edit edit bsd md tinfo)
+archive(minizip minizip z)
+if(missing)
+  message(STATUS "No portable program: no ${missing}")
+  return()
+endif()
+
+# Debian has no archives of these two; their headers carry the code.
+add_library(archive_fmt STATIC EXCLUDE_FROM_ALL
+  ${CMAKE_SOURCE_DIR}/packaging/static/fmt.cpp)
+add_library(archive_spdlog STATIC EXCLUDE_FROM_ALL
+  ${CMAKE_SOURCE_DIR}/packaging/static/spdlog.cpp)
+target_compile_definitions(archive_spdlog PRIVATE
+  SPDLOG_COMPILED_LIB SPDLOG_FMT_EXTERNAL)
+target_link_libraries(archive_spdlog PUBLIC archive_fmt)
+
+# libmlx is looked for where the ways to install put it, relative to the
+# program: ../mlx/lib in a folder of its own, or an environment of Python's.
+set(rpath $ORIGIN/../mlx/lib)
+foreach(minor 10 11 12 13 14)
+  foreach(packages lib/python3.${minor}/site-packages
+      lib/python3.${minor}/dist-packages lib64/python3.${minor}/site-packages)
+    list(APPEND rpath $ORIGIN/../${packages}/mlx/lib)
+  endforeach()
+endforeach()
+add_executable(rapid-mlx-portable EXCLUDE_FROM_ALL
+  ${CMAKE_SOURCE_DIR}/src/cli/main.cpp)
+set_target_properties(rapid-mlx-portable PROPERTIES
+  PORTABLE ON
+  OUTPUT_NAME rapid-mlx
+  RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/portable
+  BUILD_WITH_INSTALL_RPATH ON
+  INSTALL_RPATH "${rpath}")
+target_link_libraries(rapid-mlx-portable PRIVATE cli)
+# No symbol of an archive is offered to libraries that are loaded later:
+# libcurl has an OpenSSL of its own.
+target_link_options(rapid-mlx-portable PRIVATE
+  -s -Wl,--gc-sections -Wl,--exclude-libs,ALL)

@@ -1,0 +1,506 @@
+#include "advice/model_shape.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+
+namespace rapid {
+namespace {
+
+constexpr int64_t kPageTokens = 64;  // of the engine's pages
+constexpr int kConvBytes = 4;
+
+// The fields of one configuration, by whichever of their names is there.
+class Fields {
+ public:
+  explicit Fields(const Json& json) : json_(json) {}
+
+  int64_t number(std::initializer_list<const char*> names) const {
+    for (const char* name : names) {
+      const auto found = json_.find(name);
+      if (found != json_.end() && found->is_number()) {
+        return found->get<int64_t>();
+      }
+    }
+    return 0;
+  }
+  double real(const char* name, double otherwise) const {
+    const auto found = json_.find(name);
+    return found != json_.end() && found->is_number() ? found->get<double>()
+                                                      : otherwise;
+  }
+  bool flag(const char* name, bool otherwise = false) const {
+    const auto found = json_.find(name);
+    return found != json_.end() && found->is_boolean() ? found->get<bool>()
+                                                       : otherwise;
+  }
+  std::string text(const char* name) const {
+    const auto found = json_.find(name);
+    return found != json_.end() && found->is_string()
+               ? found->get<std::string>()
+               : "";
+  }
+  // A list or an object that is not empty.
+  bool holds(const char* name) const {
+    const auto found = json_.find(name);
+    return found != json_.end() && found->is_structured() && !found->empty();
+  }
+  const Json* list(const char* name) const {
+    const auto found = json_.find(name);
+    return found != json_.end() && found->is_array() ? &*found : nullptr;
+  }
+
+ private:
+  const Json& json_;
+};
+
+enum class Mixer { none, attention, sliding, delta, mamba, conv };
+
+struct Layer {
+  Mixer mixer = Mixer::attention;
+  bool dense = false;
+  bool experts = false;
+};
+
+class Reader {
+ public:
+  Reader(const Json& whole, const Json& text)
+      : whole_(whole), fields_(text), top_(whole) {}
+
+  Result<ModelShape> read() {
+    shape_.hidden = static_cast<int>(fields_.number({"hidden_size"}));
+    shape_.vocabulary = static_cast<int>(fields_.number({"vocab_size"}));
+    shape_.context =
+        static_cast<int>(fields_.number({"max_position_embeddings"}));
+    RAPID_CHECK(read_layers());
+    if (shape_.hidden <= 0 || shape_.vocabulary <= 0 || layers_.empty()) {
+      return Error{
+          ErrorCode::unsupported,
+          "the configuration does not tell hidden size, vocabulary and layers"};
+    }
+    for (const Layer& layer : layers_) {
+      shape_.blocks += (layer.mixer != Mixer::none ? 1 : 0) +
+                       (layer.experts || layer.dense ? 1 : 0);
+      add_mixer(layer.mixer);
+      shape_.plain_params += 2 * hidden();
+      if (layer.experts) {
+        add_experts();
+      }
+      if (layer.dense) {
+        add_matrix(gates() * hidden() * dense_width());
+        widen(2 * dense_width());
+      }
+    }
+    add_ends();
+    add_vision();
+    return shape_;
+  }
+
+ private:
+  uint64_t hidden() const { return static_cast<uint64_t>(shape_.hidden); }
+  uint64_t size(std::initializer_list<const char*> names) const {
+    return static_cast<uint64_t>(std::max<int64_t>(0, fields_.number(names)));
+  }
+  void add_matrix(uint64_t params) {
+    shape_.matrix_params += params;
+    shape_.active_matrix_params += params;
+  }
+  void widen(uint64_t width) {
+    shape_.widest = std::max(shape_.widest, static_cast<int>(width));
+  }
+
+  // Matrices of a feed-forward: gate, up and down, or without a gate.
+  uint64_t gates() const {
+    return fields_.text("mlp_hidden_act") == "relu2" ? 2 : 3;
+  }
+
+  uint64_t dense_width() const {
+    const uint64_t width = size({"intermediate_size", "block_ff_dim"});
+    const uint64_t multiple = size({"block_multiple_of"});
+    if (experts() == 0 && size({"shared_intermediate_size"}) > 0) {
+      return size({"shared_intermediate_size"});
+    }
+    if (multiple == 0 || !fields_.flag("block_auto_adjust_ff_dim", true)) {
+      return width;
+    }
+    const auto adjusted = static_cast<uint64_t>(
+        fields_.real("block_ffn_dim_multiplier", 1) *
+        static_cast<double>(2 * width / 3));
+    return (adjusted + multiple - 1) / multiple * multiple;
+  }
+
+  uint64_t experts() const {
+    return size(
+        {"num_experts",
+         "n_routed_experts",
+         "num_local_experts",
+         "moe_num_experts"});
+  }
+
+  uint64_t shared_width() const {
+    const uint64_t named = size(
+        {"shared_expert_intermediate_size",
+         "moe_shared_expert_intermediate_size",
+         "shared_intermediate_size"});
+    return named > 0 ? named
+                     : size({"n_shared_experts", "moe_num_shared_experts"}) *
+                           size({"moe_intermediate_size"});
+  }
+
+  Status read_layers() {
+    for (const char* odd : {
+             "hidden_size_per_layer_input",
+             "per_layer_config",
+             "altup_num_inputs",
+             "index_topk",
+         }) {
+      if (fields_.number({odd}) > 0 || fields_.holds(odd)) {
+        return Error{
+            ErrorCode::unsupported,
+            fmt::format("shapes with {} are not computed", odd)};
+      }
+    }
+    if (const std::string pattern = fields_.text("hybrid_override_pattern");
+        !pattern.empty()) {
+      read_pattern(pattern);
+      return {};
+    }
+    const auto count = fields_.number({"num_hidden_layers"});
+    for (int i = 0; i < static_cast<int>(std::min<int64_t>(count, 4096)); ++i) {
+      const bool experts = has_experts(i);
+      layers_.push_back({mixer_of(i), !experts, experts});
+    }
+    return {};
+  }
+
+  // One letter a layer, each of which is one block.
+  void read_pattern(const std::string& pattern) {
+    for (const char letter : pattern) {
+      Layer layer{Mixer::none, letter == '-', letter == 'E'};
+      if (letter == 'M') {
+        layer.mixer = Mixer::mamba;
+      } else if (letter == '*') {
+        layer.mixer = Mixer::attention;
+      }
+      layers_.push_back(layer);
+    }
+  }
+
+  Mixer mixer_of(int i) const {
+    const bool delta = size({"linear_num_value_heads"}) > 0;
+    const bool window = size({"sliding_window"}) > 0 &&
+                        fields_.flag("use_sliding_window", true);
+    if (const Json* types = fields_.list("layer_types");
+        types != nullptr && static_cast<size_t>(i) < types->size() &&
+        (*types)[i].is_string()) {
+      const auto name = (*types)[i].get<std::string>();
+      return name == "linear_attention"              ? Mixer::delta
+             : name == "mamba"                       ? Mixer::mamba
+             : name == "conv"                        ? Mixer::conv
+             : name == "sliding_attention" && window ? Mixer::sliding
+             : name == "chunked_attention"           ? Mixer::sliding
+                                                     : Mixer::attention;
+    }
+    if (const Json* full = fields_.list("full_attn_idxs")) {
+      return std::ranges::find(*full, Json(i)) != full->end() ? Mixer::attention
+                                                              : Mixer::conv;
+    }
+    if (delta) {
+      const auto every =
+          std::max<int64_t>(fields_.number({"full_attention_interval"}), 1);
+      return (i + 1) % every == 0 ? Mixer::attention : Mixer::delta;
+    }
+    if (window) {
+      const int64_t every =
+          fields_.number({"sliding_window_pattern", "_sliding_window_pattern"});
+      return every > 0 && (i + 1) % every == 0 ? Mixer::attention
+                                               : Mixer::sliding;
+    }
+    return Mixer::attention;
+  }
+
+  bool has_experts(int i) const {
+    if (experts() == 0) {
+      return false;
+    }
+    const int64_t first = fields_.number(
+        {"first_k_dense_replace", "num_dense_layers", "moe_layer_start_index"});
+    const int64_t last = fields_.number({"moe_layer_end_index"});
+    const int64_t every = std::max<int64_t>(
+        fields_.number({"moe_layer_interval", "decoder_sparse_step"}), 1);
+    const Json* dense = fields_.list("mlp_only_layers");
+    return i >= first && (last == 0 || i <= last) && (i + 1) % every == 0 &&
+           (dense == nullptr ||
+            std::ranges::find(*dense, Json(i)) == dense->end());
+  }
+
+  void add_mixer(Mixer mixer) {
+    switch (mixer) {
+      case Mixer::none:
+        break;
+      case Mixer::attention:
+      case Mixer::sliding:
+        size({"kv_lora_rank"}) > 0 ? add_latent()
+                                   : add_attention(mixer == Mixer::sliding);
+        break;
+      case Mixer::delta:
+        add_delta();
+        break;
+      case Mixer::mamba:
+        add_mamba();
+        break;
+      case Mixer::conv:
+        add_conv();
+        break;
+    }
+  }
+
+  void keep(uint64_t width, uint64_t window, uint64_t queries) {
+    auto& runs = shape_.attention;
+    const ModelShape::KvLayers run = {
+        0,
+        static_cast<int>(width),
+        static_cast<int>(window),
+        static_cast<int>(queries)};
+    if (runs.empty() || runs.back().width != run.width ||
+        runs.back().window != run.window) {
+      runs.push_back(run);
+    }
+    ++runs.back().count;
+  }
+
+  void add_attention(bool sliding) {
+    const uint64_t heads = std::max<uint64_t>(size({"num_attention_heads"}), 1);
+    const uint64_t kv_named = size({"num_key_value_heads"});
+    const uint64_t kv = kv_named > 0 ? kv_named : heads;
+    const uint64_t named = size({"head_dim"});
+    const uint64_t dim = named > 0 ? named : hidden() / heads;
+    // Delta hybrids gate the output by a second half of the queries.
+    const bool gated = size({"linear_num_value_heads"}) > 0;
+    add_matrix(
+        hidden() * heads * dim * (gated ? 2 : 1) + 2 * hidden() * kv * dim +
+        heads * dim * hidden());
+    widen((heads + 2 * kv) * dim);
+    keep(2 * kv * dim, sliding ? size({"sliding_window"}) : 0, heads * dim);
+  }
+
+  void add_latent() {
+    const uint64_t heads = size({"num_attention_heads"});
+    const uint64_t latent = size({"kv_lora_rank"});
+    const uint64_t rope = size({"qk_rope_head_dim"});
+    const uint64_t nope = size({"qk_nope_head_dim"});
+    const uint64_t value = size({"v_head_dim"});
+    const uint64_t low = size({"q_lora_rank"});
+    const uint64_t queries = heads * (nope + rope);
+    add_matrix(low > 0 ? hidden() * low + low * queries : hidden() * queries);
+    add_matrix(
+        hidden() * (latent + rope) + latent * heads * (nope + value) +
+        heads * value * hidden());
+    widen(queries + heads * (latent + rope));
+    keep(latent + rope, 0, heads * (latent + rope));
+  }
+
+  void add_recurrent(uint64_t state, uint64_t channels, uint64_t kernel) {
+    ++shape_.recurrent_layers;
+    shape_.recurrent_bytes +=
+        state * sizeof(float) +
+        (kernel > 0 ? kernel - 1 : 0) * channels * kConvBytes;
+    shape_.plain_params += channels * kernel;
+  }
+
+  void add_delta() {
+    const uint64_t keys =
+        size({"linear_num_key_heads"}) * size({"linear_key_head_dim"});
+    const uint64_t heads = size({"linear_num_value_heads"});
+    const uint64_t values = heads * size({"linear_value_head_dim"});
+    const uint64_t channels = 2 * keys + values;
+    add_matrix(hidden() * (channels + values + 2 * heads) + values * hidden());
+    widen(channels + values);
+    add_recurrent(
+        values * size({"linear_key_head_dim"}),
+        channels,
+        size({"linear_conv_kernel_dim"}));
+  }
+
+  void add_mamba() {
+    const uint64_t heads = size({"mamba_num_heads", "mamba_n_heads"});
+    uint64_t dim = size({"mamba_head_dim", "mamba_d_head"});
+    if (dim == 0 && heads > 0) {
+      dim = size({"mamba_expand"}) * hidden() / heads;
+    }
+    const uint64_t inner = heads * dim;
+    const uint64_t state = size({"ssm_state_size", "mamba_d_state"});
+    const uint64_t channels =
+        inner + 2 * size({"n_groups", "mamba_n_groups"}) * state;
+    add_matrix(hidden() * (inner + channels + heads) + inner * hidden());
+    widen(inner + channels);
+    add_recurrent(
+        inner * state, channels, size({"conv_kernel", "mamba_d_conv"}));
+  }
+
+  void add_conv() {
+    add_matrix(4 * hidden() * hidden());
+    widen(3 * hidden());
+    add_recurrent(0, hidden(), size({"conv_L_cache"}));
+  }
+
+  void add_experts() {
+    const uint64_t count = experts();
+    const uint64_t named = size({"moe_intermediate_size"});
+    const uint64_t width = named > 0 ? named : size({"intermediate_size"});
+    const uint64_t used = std::min(
+        count,
+        std::max<uint64_t>(
+            size({"num_experts_per_tok", "moe_k", "top_k_experts"}), 1));
+    // What experts see may be narrower: a projection before and one behind.
+    const uint64_t latent = size({"moe_latent_size"});
+    const uint64_t seen = latent > 0 ? latent : hidden();
+    add_matrix(2 * latent * hidden());
+    const uint64_t one = gates() * seen * width;
+    ++shape_.expert_layers;
+    shape_.expert_params += count * one;
+    shape_.active_expert_params += used * one;
+    add_matrix(hidden() * count + gates() * hidden() * shared_width());
+    widen(used * 2 * width + 2 * shared_width());
+  }
+
+  void add_ends() {
+    const uint64_t table = hidden() * static_cast<uint64_t>(shape_.vocabulary);
+    // One of the two rows sets is only looked up.
+    const bool tied = fields_.flag(
+        "tie_word_embeddings", top_.flag("tie_word_embeddings", true));
+    shape_.matrix_params += (tied ? 1 : 2) * table;
+    shape_.active_matrix_params += table;
+    shape_.plain_params += hidden();
+    shape_.layers = static_cast<int>(layers_.size());
+  }
+
+  void add_vision() {
+    const auto found = whole_.find("vision_config");
+    if (found == whole_.end() || !found->is_object()) {
+      return;
+    }
+    const Fields vision(*found);
+    const auto number = [&](const char* name) {
+      return static_cast<uint64_t>(std::max<int64_t>(0, vision.number({name})));
+    };
+    const uint64_t width = number("hidden_size");
+    const uint64_t merge = number("spatial_merge_size");
+    const uint64_t merged = width * merge * merge;
+    const uint64_t patch =
+        number("patch_size") * number("patch_size") *
+        std::max<uint64_t>(number("temporal_patch_size"), 1) *
+        std::max<uint64_t>(number("in_channels"), 1);
+    shape_.vision_params =
+        number("depth") *
+            (4 * width * width + 2 * width * number("intermediate_size")) +
+        merged * merged + merged * number("out_hidden_size") + patch * width +
+        number("num_position_embeddings") * width;
+  }
+
+  const Json& whole_;
+  Fields fields_;
+  Fields top_;
+  ModelShape shape_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace
+
+Result<ModelShape> model_shape(const Json& config) {
+  if (!config.is_object()) {
+    return Error{ErrorCode::unsupported, "the configuration is no object"};
+  }
+  const auto inner = config.find("text_config");
+  const bool parts = inner != config.end() && inner->is_object();
+  return Reader(config, parts ? *inner : config).read();
+}
+
+StateCost ModelShape::states(int kv_bits) const {
+  // A group of codes carries its scale: one bit a value.
+  const int bits = kv_bits < 16 ? kv_bits + 1 : kv_bits;
+  StateCost out;
+  for (const KvLayers& run : attention) {
+    out.add(
+        {.count = run.count,
+         .page_bytes = static_cast<uint64_t>(run.width) * kPageTokens *
+                       static_cast<uint64_t>(bits) / 8,
+         .page_tokens = kPageTokens,
+         .window = run.window});
+  }
+  out.fixed_bytes = recurrent_bytes;
+  return out;
+}
+
+// Each token meets those before it, or the last `window` of them: a product
+// with keys and one with values.
+double ModelShape::attention_flops(int tokens) const {
+  double out = 0;
+  for (const KvLayers& run : attention) {
+    const double n = tokens;
+    const double seen = run.window > 0 && run.window < tokens
+                            ? n * run.window - 0.5 * run.window * run.window
+                            : 0.5 * n * n;
+    out += 4.0 * run.count * run.queries * seen;
+  }
+  return out;
+}
+
+std::optional<QuantBits> quant_bits(std::string_view name) {
+  struct Known {
+    std::string_view name;
+    QuantBits bits;
+  };
+  // Groups of 64 carry two halves for scale and bias; mx formats a byte in 32.
+  static constexpr std::array kKnown = {
+      Known{"2bit", {2.25, 2.25}},  // of the ternary models: groups of 128
+      Known{"3bit", {3.5, 3.5}},
+      Known{"4bit", {4.5, 4.5}},
+      Known{"4bit-g32", {5, 5}},
+      Known{"6bit", {6.5, 6.5}},
+      Known{"8bit", {8.5, 8.5}},
+      Known{"mxfp4", {4.25, 4.25}},
+      Known{"nvfp4", {4.5, 4.5}},
+      Known{"mxfp8", {8.25, 8.25}},
+      Known{"mxfp4-q4", {4.25, 4.5}},
+      Known{"mxfp4-q8", {4.25, 8.5}},
+      Known{"dwq", {4.5, 4.5}},
+      Known{"bf16", {16, 16}},
+  };
+  const auto found = std::ranges::find(kKnown, name, &Known::name);
+  return found == kKnown.end() ? std::nullopt : std::optional(found->bits);
+}
+
+namespace {
+
+uint64_t bytes_of(
+    uint64_t experts, uint64_t others, uint64_t plain, const QuantBits& bits) {
+  return static_cast<uint64_t>(
+      static_cast<double>(experts) * bits.experts / 8 +
+      static_cast<double>(others) * bits.others / 8 +
+      static_cast<double>(plain) * 2);
+}
+
+}  // namespace
+
+uint64_t weight_bytes(const ModelShape& shape, const QuantBits& bits) {
+  return bytes_of(
+      shape.expert_params, shape.matrix_params, shape.plain_params, bits);
+}
+
+uint64_t active_bytes(const ModelShape& shape, const QuantBits& bits) {
+  return bytes_of(
+      shape.active_expert_params,
+      shape.active_matrix_params,
+      shape.plain_params,
+      bits);
+}
+
+uint64_t file_bytes(const ModelShape& shape, const QuantBits& bits) {
+  return weight_bytes(shape, bits) + 2 * shape.vision_params;
+}
+
+}  // namespace rapid

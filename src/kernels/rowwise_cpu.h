@@ -1,0 +1,19 @@
+// The CPU kernels behind rowwise.h: same contracts, row-invariant.
+#pragma once
+
+#include "kernels/rowwise.h"
+
+namespace rapid {
+
+mx::array grouped_norm_cpu(
+    const mx::array& x,
+    const RmsNorm& norm,
+    const std::optional<mx::array>& add);
+
+mx::array gated_columns_cpu(
+    const mx::array& gate,
+    const mx::array& wide,
+    int column,
+    Activation activation);
+
+}  // namespace rapid

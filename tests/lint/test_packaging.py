@@ -1,0 +1,86 @@
+"""What packages say twice is the same, and their files are well formed."""
+
+import plistlib
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+import tree
+
+sys.path.insert(0, str(tree.ROOT / "packaging/python"))
+sys.dont_write_bytecode = True
+import backend  # noqa: E402
+
+
+class Packaging(unittest.TestCase):
+    def test_one_version(self):
+        version = backend.version()
+        script = (tree.ROOT / "install.sh").read_text()
+        self.assertIn(f"\nVERSION={version}\n", script)
+        formula = (tree.ROOT / "packaging/homebrew/rapid-mlx.rb").read_text()
+        self.assertIn(f"rapid_mlx-{version}.tar.gz", formula)
+
+    def test_wheels_pin_the_mlx_they_are_built_with(self):
+        self.assertRegex(
+            backend.requirements("Linux")[0], r"^mlx\[cpu\]==\d+\.\d+\.\d+$")
+        self.assertRegex(
+            backend.requirements("Darwin")[0], r"^mlx==\d+\.\d+\.\d+$")
+        build = (tree.ROOT / "docs/BUILD.md").read_text()
+        self.assertIn(f"| {backend.mlx_version()} |", build)
+
+    def test_shell_scripts_parse(self):
+        scripts = [tree.ROOT / "install.sh"]
+        scripts += (tree.ROOT / "packaging/debian").glob("p*")
+        for script in scripts:
+            done = subprocess.run(
+                ["sh", "-n", script], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, f"{script}: {done.stderr}")
+
+    def test_units(self):
+        with open(tree.ROOT / "packaging/launchd/rapid-mlx.plist", "rb") as f:
+            self.assertEqual(plistlib.load(f)["Label"], "rapid-mlx")
+        for name in ("rapid-mlx", "rapid-mlx-user"):
+            text = (tree.ROOT / f"packaging/systemd/{name}.service").read_text()
+            self.assertTrue(re.search(r"^ExecStart=\S+/rapid-mlx serve", text, re.M))
+
+    def test_formula_keeps_the_rules_of_brew_audit(self):
+        text = (tree.ROOT / "packaging/homebrew/rapid-mlx.rb").read_text()
+        desc = re.search(r'^  desc "(.*)"$', text, re.M)[1]
+        self.assertLessEqual(len(desc), 80)
+        self.assertNotRegex(desc, r"(?i)^(a|an|the|rapid-mlx)\b|\.$")
+        self.assertRegex(text, r'(?m)^  url "https://\S+\.tar\.gz"$')
+        self.assertRegex(text, r'(?m)^  homepage "https://\S+[^/]"$')
+        self.assertRegex(text, r'(?m)^  sha256 "[0-9a-f]{64}"$')
+        for kind in ('" => :build', '"'):
+            names = re.findall(rf'^  depends_on "([^"]+){kind}$', text, re.M)
+            self.assertEqual(names, sorted(names))
+        # The order that its style check wants.
+        parts = re.findall(
+            r"^  (desc|homepage|url|sha256|license|depends_on|uses_from_macos|"
+            r"def install|service do|test do)", text, re.M)
+        order = ["desc", "homepage", "url", "sha256", "license", "depends_on",
+                 "uses_from_macos", "def install", "service do", "test do"]
+        self.assertEqual(list(dict.fromkeys(parts)), order)
+        self.assertLessEqual(max(map(len, text.splitlines())), 118)
+
+    @unittest.skipUnless(shutil.which("ruby"), "needs ruby")
+    def test_formula_installs_with_what_brew_offers(self):
+        """Run on a stand-in for Homebrew's classes: what it would do."""
+        done = subprocess.run(
+            ["ruby", tree.ROOT / "tests/lint/formula_run.rb",
+             tree.ROOT / "packaging/homebrew/rapid-mlx.rb"],
+            capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for line in ("npm ci", "cmake -S . -B build -G Ninja",
+                     "cmake --build build --target rapid-mlx",
+                     "install build/bin/rapid-mlx",
+                     "completions completion bash zsh fish",
+                     "write man1/rapid-mlx.1 rapid-mlx man",
+                     "service bin/rapid-mlx serve", "test parse"):
+            self.assertIn(line, done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
