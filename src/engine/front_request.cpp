@@ -6,6 +6,7 @@
 #include <random>
 #include <utility>
 
+#include "base/fnv.h"
 #include "engine/reasoning_budget.h"
 #include "formats/reasoning.h"
 
@@ -19,11 +20,9 @@ uint64_t random_seed() {
 
 // So that one seed gives other call ids in the next turn.
 uint64_t call_key(uint64_t seed, const std::vector<int32_t>& ids) {
-  uint64_t hash = 0xcbf29ce484222325 ^ seed;  // FNV-1a over the ids
-  for (const int32_t id : ids) {
-    hash = (hash ^ static_cast<uint32_t>(id)) * 0x100000001b3;
-  }
-  return hash;
+  Fnv1a hash(seed);
+  hash.add(ids);
+  return hash.value();
 }
 
 Status check_context(

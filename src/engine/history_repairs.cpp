@@ -5,6 +5,8 @@
 #include <iterator>
 #include <utility>
 
+#include "base/fnv.h"
+
 namespace rapid {
 namespace {
 
@@ -82,13 +84,12 @@ std::string short_id(const std::string& id) {
   if (id.size() == 9 && std::ranges::all_of(id, plain)) {
     return id;
   }
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  for (const char c : id) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  }
+  Fnv1a hash;
+  hash.add(id);
   std::string out;
-  for (int i = 0; i < 9; ++i, hash /= 36) {
-    out += "0123456789abcdefghijklmnopqrstuvwxyz"[hash % 36];
+  uint64_t rest = hash.value();
+  for (int i = 0; i < 9; ++i, rest /= 36) {
+    out += "0123456789abcdefghijklmnopqrstuvwxyz"[rest % 36];
   }
   return out;
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/fnv.h"
+
 namespace rapid {
 
 void LaneClock::enter(const std::string& lane) {
@@ -40,11 +42,9 @@ double LaneClock::at(const std::string& lane) const {
 
 std::string prompt_lane(std::span<const int32_t> prompt) {
   constexpr size_t kTokens = 256;
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  for (const int32_t token : prompt.first(std::min(prompt.size(), kTokens))) {
-    hash = (hash ^ static_cast<uint32_t>(token)) * 0x100000001b3;
-  }
-  return fmt::format("{:016x}", hash);
+  Fnv1a hash;
+  hash.add(prompt.first(std::min(prompt.size(), kTokens)));
+  return fmt::format("{:016x}", hash.value());
 }
 
 }  // namespace rapid

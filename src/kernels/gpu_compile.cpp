@@ -1,6 +1,5 @@
 #include "kernels/gpu_compile.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -10,7 +9,9 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/fnv.h"
 #include "base/home.h"
+#include "base/shared_library.h"
 
 namespace rapid {
 
@@ -37,26 +38,18 @@ struct Nvrtc {
   bool found = false;
 };
 
-template <typename F>
-bool load(void* library, const char* name, F& to) {
-  to = reinterpret_cast<F>(dlsym(library, name));
-  return to != nullptr;
-}
-
 Nvrtc open_nvrtc() {
   Nvrtc out;
-  void* library = nullptr;
-  for (const char* name : {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"}) {
-    library = library ? library : dlopen(name, RTLD_NOW | RTLD_LOCAL);
-  }
-  out.found = library && load(library, "nvrtcVersion", out.version) &&
-              load(library, "nvrtcCreateProgram", out.create) &&
-              load(library, "nvrtcCompileProgram", out.compile) &&
-              load(library, "nvrtcGetCUBINSize", out.code_size) &&
-              load(library, "nvrtcGetCUBIN", out.code) &&
-              load(library, "nvrtcGetProgramLogSize", out.log_size) &&
-              load(library, "nvrtcGetProgramLog", out.log) &&
-              load(library, "nvrtcDestroyProgram", out.destroy);
+  const SharedLibrary library(
+      {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"});
+  out.found = library.find("nvrtcVersion", out.version) &&
+              library.find("nvrtcCreateProgram", out.create) &&
+              library.find("nvrtcCompileProgram", out.compile) &&
+              library.find("nvrtcGetCUBINSize", out.code_size) &&
+              library.find("nvrtcGetCUBIN", out.code) &&
+              library.find("nvrtcGetProgramLogSize", out.log_size) &&
+              library.find("nvrtcGetProgramLog", out.log) &&
+              library.find("nvrtcDestroyProgram", out.destroy);
   return out;
 }
 
@@ -65,22 +58,16 @@ const Nvrtc& nvrtc() {
   return found;
 }
 
-uint64_t hash_of(std::string_view text) {  // FNV-1a
-  uint64_t out = 14695981039346656037ULL;
-  for (const char c : text) {
-    out = (out ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  }
-  return out;
-}
-
 std::filesystem::path kept_file(const std::string& source, int capability) {
   int major = 0;
   int minor = 0;
   nvrtc().version(&major, &minor);
+  Fnv1a hash;
+  hash.add(source);
   return cache_dir() / "kernels" /
          fmt::format(
              "{:016x}-sm{}-{}.{}.cubin",
-             hash_of(source),
+             hash.value(),
              capability,
              major,
              minor);

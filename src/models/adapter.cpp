@@ -11,6 +11,7 @@
 #include <span>
 #include <utility>
 
+#include "base/fnv.h"
 #include "hub/dequantise.h"
 #include "hub/safetensors.h"
 #include "hub/text_file.h"
@@ -289,16 +290,10 @@ Result<LowRank> low_rank_of(
 }
 
 uint64_t fingerprint_of(const Source& source) {
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  const auto add = [&](std::span<const std::byte> bytes) {
-    for (const std::byte b : bytes) {
-      hash = (hash ^ static_cast<uint8_t>(b)) * 0x100000001b3;
-    }
-  };
-  const std::string config = dump_json(source.config);
-  add(std::as_bytes(std::span(config)));
-  add(source.file->bytes());
-  return hash;
+  Fnv1a hash;
+  hash.add(dump_json(source.config));
+  hash.add(source.file->bytes());
+  return hash.value();
 }
 
 // By place; two of one name are nobody's.

@@ -1,9 +1,10 @@
 #include "tensor/device_memory.h"
 
-#include <dlfcn.h>
 #include <mlx/backend/cuda/cuda.h>
 
 #include <utility>
+
+#include "base/shared_library.h"
 
 namespace rapid {
 
@@ -50,8 +51,10 @@ bool enter(int device) {
 }  // namespace
 
 void* driver_call(const char* name) {
-  static void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  return library ? dlsym(library, name) : nullptr;
+  static const SharedLibrary library({"libcuda.so.1"});
+  void* out = nullptr;
+  library.find(name, out);
+  return out;
 }
 
 mx::array in_device_memory(const mx::array& a) {
