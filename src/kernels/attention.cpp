@@ -8,6 +8,7 @@
 #include "kernels/attention_gpu.h"
 #include "kernels/coded_rows.h"
 #include "kernels/gpu_ops.h"
+#include "kernels/mixed_channels.h"
 
 namespace rapid {
 
@@ -39,7 +40,11 @@ mx::array with_rows(
   if (shape.bits > 0) {
     const KvCodes codes = shape.codes();
     return with_coded_rows(
-        page.data, shape, code_rows(k, codes), code_rows(v, codes), at);
+        page.data,
+        shape,
+        code_rows(mixed_channels(k), codes),
+        code_rows(v, codes),
+        at);
   }
   const int end = at + k.shape(0);
   const PageParts old = parts_of(page, shape);
@@ -247,7 +252,11 @@ mx::array attention_reference(
         q,
         {rows.first_row, 0, 0},
         {rows.first_row + rows.rows, q.shape(1), q.shape(2)});
-    parts.push_back(one_sequence(mine, *rows.pages, start_of(rows, o), o));
+    parts.push_back(one_sequence(
+        shape.bits > 0 ? mixed_channels(mine) : mine,
+        *rows.pages,
+        start_of(rows, o),
+        o));
     rows.pages->length += shared ? 0 : rows.rows;
   }
   mx::array out =

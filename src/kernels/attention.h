@@ -30,7 +30,8 @@ struct KvPage {
   // float32 or float16: [2, kv_heads, kPageTokens * head_dim]. The keys of a
   // head lie as [head_dim, kPageTokens] (a vector takes one dimension of many
   // tokens), its values as [kPageTokens, head_dim].
-  // Codes: [2, kv_heads, bytes of a block] uint8 (simd/kv_codes.h).
+  // Codes: [2, kv_heads, bytes of a block] uint8 (simd/kv_codes.h), the keys'
+  // channels mixed (mixed_channels.h).
   mx::array data;
 };
 

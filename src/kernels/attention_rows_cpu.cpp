@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/attention_call_cpu.h"
+#include "kernels/mixed_channels.h"
 #include "kernels/rotation_cpu.h"
 #include "kernels/scratch.h"
 #include "simd/simd.h"
@@ -143,6 +144,9 @@ void take_queries(
     for (int i = 0; o.growth != 0 && i < dim; ++i) {
       q[i] *= by;
     }
+    if (call.coded()) {
+      mix_channels(q, dim);
+    }
   }
 }
 
@@ -165,6 +169,7 @@ void take_keys(
   for (int head = 0; head < heads; ++head, keys += dim) {
     turn_head(call, keys, norm, turn, made);
     if (call.coded()) {
+      mix_channels(made, call.shape.dim);
       store_codes(call, made, page, 0, head, slot);
     } else {
       store_key(call, made, page, page_at(call.shape, 0, head) + slot);

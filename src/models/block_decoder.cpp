@@ -130,11 +130,12 @@ Result<std::unique_ptr<Model>> load_block_decoder(
     RAPID_TRY(
         TransformerBlock next,
         TransformerBlock::load(layer_scope(text.model, i), block));
-    layers.push_back(std::move(next));
     spine.states.push_back(
-        {block.attention.kv_heads,
-         block.attention.head_dim,
-         block.attention.window});
+        {.heads = block.attention.kv_heads,
+         .dim = block.attention.head_dim,
+         .window = block.attention.window,
+         .far_keys = next.far_keys()});
+    layers.push_back(std::move(next));
   }
   RAPID_CHECK(finish_weights(*map, *files, shape));
   return std::unique_ptr<Model>(

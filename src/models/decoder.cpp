@@ -123,8 +123,10 @@ SequenceState Decoder::make_states(const StateOptions& options) const {
           std::make_unique<Recurrent>(layer.rule, options.rewind_tokens));
       continue;
     }
+    const int bits =
+        layer.far_keys && options.kv_bits == 4 ? 8 : options.kv_bits;
     out.push_back(std::make_unique<PagedKv>(
-        KvShape::of(layer.heads, layer.dim, options.kv_dtype, options.kv_bits),
+        KvShape::of(layer.heads, layer.dim, options.kv_dtype, bits),
         layer.window));
   }
   return out;

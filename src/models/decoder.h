@@ -21,7 +21,8 @@ namespace rapid {
 struct KvLayer {
   int heads = 0;
   int dim = 0;
-  int window = 0;  // 0 = full attention
+  int window = 0;         // 0 = full attention
+  bool far_keys = false;  // 4 bits become 8 (SelfAttention::far_keys)
   std::shared_ptr<const RecurrentRule> rule = nullptr;
 };
 

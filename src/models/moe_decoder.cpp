@@ -76,11 +76,12 @@ Result<std::unique_ptr<Model>> load_moe_decoder(
     RAPID_TRY(
         MoeLayer next,
         MoeLayer::load(at, block, is_sparse ? &sparse : nullptr));
-    layers.push_back(std::move(next));
     spine.states.push_back(
-        {block.attention.kv_heads,
-         block.attention.head_dim,
-         block.attention.window});
+        {.heads = block.attention.kv_heads,
+         .dim = block.attention.head_dim,
+         .window = block.attention.window,
+         .far_keys = next.attention.far_keys()});
+    layers.push_back(std::move(next));
   }
   RAPID_CHECK(finish_weights(*map, *files, shape));
   return std::unique_ptr<Model>(std::make_unique<LayersDecoder<MoeLayer>>(

@@ -1,8 +1,31 @@
 #include "nn/attention.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "state/paged_kv.h"
 
 namespace rapid {
+
+namespace {
+
+// The largest of the keys' biases; qkv as one matrix ends in keys and values.
+float largest_key_bias(const Projection& qkv, int kv_width) {
+  const bool fused = qkv.parts.size() == 1;
+  const std::optional<mx::array>& bias = qkv.parts[fused ? 0 : 1].bias;
+  if (!bias) {
+    return 0;
+  }
+  const float* end = bias->data<float>() + bias->size();
+  const float* first = end - (fused ? 2 : 1) * kv_width;
+  float out = 0;
+  for (const float* at = first; at < first + kv_width; ++at) {
+    out = std::max(out, std::abs(*at));
+  }
+  return out;
+}
+
+}  // namespace
 
 Result<SelfAttention> SelfAttention::load(
     const WeightCursor& cursor,
@@ -57,10 +80,14 @@ Result<SelfAttention> SelfAttention::load(
     cursor.adaptable(qkv->parts[i].weight, o.paired_rows ? heads : 0);
   }
   cursor.adaptable(out->parts[0].weight);
-  return SelfAttention(
+  constexpr float kFar = 8;  // keys are some units long in most channels
+  const bool far_keys = largest_key_bias(*qkv, kv_width) > kFar;
+  SelfAttention attention(
       std::move(qkv),
       std::make_shared<const Attention>(std::move(mix)),
       std::move(out));
+  attention.far_keys_ = far_keys;
+  return attention;
 }
 
 mx::array SelfAttention::operator()(

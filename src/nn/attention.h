@@ -60,6 +60,10 @@ class SelfAttention {
   mx::array operator()(
       const mx::array& x, const RaggedBatch& batch, int layer) const;
 
+  // Whether biases put channels of the keys so far from zero that codes of 4
+  // bits would leave the other channels nothing (decision 0028).
+  bool far_keys() const { return far_keys_; }
+
  private:
   SelfAttention(ProjectionPtr qkv, AttentionPtr mix, ProjectionPtr out)
       : qkv_(std::move(qkv)), mix_(std::move(mix)), out_(std::move(out)) {}
@@ -67,6 +71,7 @@ class SelfAttention {
   ProjectionPtr qkv_;
   AttentionPtr mix_;
   ProjectionPtr out_;
+  bool far_keys_ = false;
 };
 
 }  // namespace rapid

@@ -48,6 +48,8 @@ class TransformerBlock {
     return mlp_(attention_(x, batch, layer), batch);
   }
 
+  bool far_keys() const { return attention_.far_keys(); }
+
  private:
   TransformerBlock(SelfAttention attention, Mlp mlp)
       : attention_(std::move(attention)), mlp_(std::move(mlp)) {}

@@ -92,7 +92,7 @@ class PagedSnapshot final : public StateSnapshot {
         "kv {}x{} {} pages of {}, window {}",
         list_.shape.heads,
         list_.shape.dim,
-        list_.shape.bits > 0 ? fmt::format("{} bits", list_.shape.bits)
+        list_.shape.bits > 0 ? fmt::format("{} mixed bits", list_.shape.bits)
                              : dtype_name(list_.shape.dtype),
         kPageTokens,
         window_);

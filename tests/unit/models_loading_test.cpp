@@ -112,6 +112,32 @@ TEST(Loading, MissingBiasIsNamed) {
       HasSubstr("model.layers.0.self_attn.k_proj.bias"));
 }
 
+// Codes of 4 bits become 8 in the layers whose biases put keys far from zero.
+TEST(Loading, FarKeysKeepMoreBits) {
+  auto files = open_copy("qwen2_windows");
+  TensorView& bias = tensor(*files, "model.layers.0.self_attn.k_proj.bias");
+  std::vector<float> values(static_cast<size_t>(bias.shape[0]), 0.5f);
+  values.back() = -20;
+  bias.type = TensorType::f32;
+  bias.bytes = std::as_bytes(std::span(values));
+  bias.file.reset();
+  auto model = ModelRegistry::global().load(files, {});
+  ASSERT_TRUE(model) << model.error().what;
+  const auto kinds = [&](int bits) {
+    std::vector<std::string> out;
+    for (const auto& state : (*model)->make_states({.kv_bits = bits})) {
+      out.push_back(state->snapshot()->kind());
+    }
+    return out;
+  };
+  const std::vector<std::string> four = kinds(4);
+  ASSERT_EQ(four.size(), 2U);
+  EXPECT_THAT(four[0], HasSubstr("8 mixed bits"));
+  EXPECT_THAT(four[1], HasSubstr("4 mixed bits"));
+  EXPECT_THAT(kinds(8), testing::Each(HasSubstr("8 mixed bits")));
+  EXPECT_THAT(kinds(0), testing::Each(testing::Not(HasSubstr("bits"))));
+}
+
 // Keys are values where the configuration says so, not where v is missing.
 TEST(Loading, MissingValuesAreNamed) {
   auto files = open_copy("gemma4_keys");
