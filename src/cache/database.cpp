@@ -61,8 +61,10 @@ Result<Database> Database::try_open(
   sqlite3_busy_timeout(raw, 2000);
   RAPID_CHECK(db.run(fmt::format(
       "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-      "PRAGMA journal_size_limit=262144; PRAGMA wal_autocheckpoint={}",
-      kLogPages)));
+      "PRAGMA journal_size_limit=262144; PRAGMA wal_autocheckpoint={};"
+      "PRAGMA cache_size=-{}",
+      kLogPages,
+      kCacheKiB)));
   {
     Statement check(db, "PRAGMA quick_check(1)");
     RAPID_TRY(const bool row, check.step());

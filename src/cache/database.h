@@ -30,6 +30,10 @@ class Database {
   static constexpr int kLogPages = 50;
   static constexpr uint64_t kLogBytes = kLogPages * (4096 + 24) + 32;
 
+  // What SQLite keeps of a file in memory; its own 2 MiB would fill up over
+  // days, and the system keeps the file's pages as well.
+  static constexpr int kCacheKiB = 256;
+
   // `schema` runs when the file is new. A file of another `version`, one that
   // is no database and one that fails SQLite's own check are renamed to
   // <path>.damaged (an older one is replaced). Errors: io, when even a new one
