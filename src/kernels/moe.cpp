@@ -25,6 +25,9 @@ mx::array activate(
   }
   const mx::array g = mx::minimum(*gate, mx::array(a.limit));
   const mx::array u = mx::clip(up, mx::array(-a.limit), mx::array(a.limit));
+  if (a.kind == Gating::limited_silu) {
+    return gated_reference(g, u, Activation::silu);
+  }
   const mx::array glu =
       mx::multiply(g, mx::sigmoid(mx::multiply(g, mx::array(a.alpha))));
   return mx::multiply(glu, mx::add(u, mx::array(1.0f)));

@@ -23,9 +23,18 @@
 
 namespace rapid {
 
+constexpr float kTinySum = 1e-20f;  // keeps a sum of weights from being zero
+
 // How scores come from the router's logits, over all experts or, `chosen`,
-// over those that were picked by their logits.
-enum class RouterScore { softmax, sigmoid, softmax_of_chosen };
+// over those that were picked by their logits; `given`: the logits are the
+// weights already, zero where an expert is not met.
+enum class RouterScore {
+  softmax,
+  sigmoid,
+  softmax_of_chosen,
+  sqrt_softplus,
+  given
+};
 
 struct Router {
   Linear gate;  // [E, K]
@@ -50,6 +59,7 @@ enum class Gating {
   silu,            // silu(gate) up
   gelu_tanh,       // gelu(gate) up
   clamped_silu,    // g sigmoid(alpha g) (u + 1), g and u clamped to `limit`
+  limited_silu,    // silu(g) u, g and u clamped to `limit`
   squared_relu_up  // max(up, 0)^2; no gate
 };
 
@@ -131,6 +141,10 @@ Linear linear_of(const ExpertBank& bank, int expert);
 // -> [T, k, 1, N].
 mx::array gathered_product(
     const mx::array& x, const ExpertBank& bank, const mx::array& experts);
+
+// What the router's logits say, before any choice: rows [T, E], one row.
+mx::array router_scores(const mx::array& logits, RouterScore kind);
+void router_scores(float* logits, int experts, RouterScore kind);
 
 // Logits [T, E] -> the experts' numbers [T, top_k] uint32 and weights.
 struct Choice {

@@ -12,8 +12,6 @@ namespace rapid {
 
 namespace {
 
-constexpr float kTiny = 1e-20f;  // keeps a sum from being zero
-
 mx::array descending(const mx::array& a) {
   return mx::argsort(mx::negative(a), -1);
 }
@@ -39,6 +37,11 @@ mx::array in_best_groups(const mx::array& choice, const Router& r) {
 
 float sigmoid(float x) {
   return 1.0f / (1.0f + std::exp(-x));
+}
+
+// sqrt(log(1 + exp(x)))
+float sqrt_softplus(float x) {
+  return std::sqrt(std::max(x, 0.0f) + std::log1p(std::exp(-std::abs(x))));
 }
 
 void softmax(float* x, int n) {
@@ -81,7 +84,8 @@ std::optional<Choice> chosen_on_gpu(const mx::array& logits, const Router& r) {
   const int experts = logits.shape(1);
   constexpr int kMostChosen = 64;
   if (!gpu_kernels_active() || r.top_groups < r.groups || experts > 1024 ||
-      r.top_k > kMostChosen || logits.dtype() != mx::float32) {
+      r.top_k > kMostChosen || logits.dtype() != mx::float32 ||
+      r.score == RouterScore::sqrt_softplus || r.score == RouterScore::given) {
     return std::nullopt;
   }
   const int flags = (r.score == RouterScore::softmax             ? 1
@@ -106,15 +110,35 @@ std::optional<Choice> chosen_on_gpu(const mx::array& logits, const Router& r) {
 
 }  // namespace
 
+mx::array router_scores(const mx::array& logits, RouterScore kind) {
+  switch (kind) {
+    case RouterScore::softmax:
+      return mx::softmax(logits, -1, true);
+    case RouterScore::sigmoid:
+      return mx::sigmoid(logits);
+    case RouterScore::sqrt_softplus:
+      return mx::sqrt(mx::logaddexp(logits, mx::array(0.0f)));
+    default:
+      return logits;
+  }
+}
+
+void router_scores(float* logits, int experts, RouterScore kind) {
+  if (kind == RouterScore::softmax) {
+    softmax(logits, experts);
+  } else if (kind == RouterScore::sigmoid) {
+    std::transform(logits, logits + experts, logits, sigmoid);
+  } else if (kind == RouterScore::sqrt_softplus) {
+    std::transform(logits, logits + experts, logits, sqrt_softplus);
+  }
+}
+
 Choice choose_experts(const mx::array& logits, const Router& r) {
   if (auto chosen = chosen_on_gpu(logits, r)) {
     return *chosen;
   }
   const int rows = logits.shape(0);
-  const mx::array scores =
-      r.score == RouterScore::softmax   ? mx::softmax(logits, -1, true)
-      : r.score == RouterScore::sigmoid ? mx::sigmoid(logits)
-                                        : logits;
+  const mx::array scores = router_scores(logits, r.score);
   mx::array choice = r.correction ? mx::add(scores, *r.correction) : scores;
   if (r.top_groups < r.groups) {
     choice = mx::where(in_best_groups(choice, r), choice, mx::array(r.outside));
@@ -127,7 +151,7 @@ Choice choose_experts(const mx::array& logits, const Router& r) {
   }
   if (r.renormalise) {
     weights = mx::divide(
-        weights, mx::add(mx::sum(weights, -1, true), mx::array(kTiny)));
+        weights, mx::add(mx::sum(weights, -1, true), mx::array(kTinySum)));
   }
   weights = mx::multiply(weights, mx::array(r.scale));
   if (r.expert_scale) {
@@ -148,11 +172,7 @@ void choose_experts(
   auto* choice = scratch.take<float>(count);
   auto* order = scratch.take<int>(count);
   std::copy_n(logits, experts, scores);
-  if (r.score == RouterScore::softmax) {
-    softmax(scores, experts);
-  } else if (r.score == RouterScore::sigmoid) {
-    std::transform(scores, scores + experts, scores, sigmoid);
-  }
+  router_scores(scores, experts, r.score);
   std::copy_n(scores, experts, choice);
   if (r.correction) {
     const float* correction = r.correction->data<float>();
@@ -179,7 +199,7 @@ void choose_experts(
   for (int i = 0; i < r.top_k; ++i) {
     sum += weights[i];
   }
-  const float factor = r.renormalise ? r.scale / (sum + kTiny) : r.scale;
+  const float factor = r.renormalise ? r.scale / (sum + kTinySum) : r.scale;
   const float* each = r.expert_scale ? r.expert_scale->data<float>() : nullptr;
   for (int i = 0; i < r.top_k; ++i) {
     weights[i] *= each ? factor * each[chosen[i]] : factor;

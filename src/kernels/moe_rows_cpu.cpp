@@ -78,6 +78,13 @@ void activate(const ExpertActivation& a, float* gate, float* up, int64_t size) {
         up[i] = positive * positive;
       }
       return;
+    case Gating::limited_silu:
+      for (int64_t i = 0; i < size; ++i) {
+        gate[i] = std::min(gate[i], a.limit);
+        up[i] = std::clamp(up[i], -a.limit, a.limit);
+      }
+      table.silu(gate, up, size, up);
+      return;
     case Gating::clamped_silu:
       break;
   }

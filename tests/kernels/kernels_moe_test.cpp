@@ -101,6 +101,14 @@ std::vector<Made> cases(bool packed) {
   out.push_back(make({mx4, 64, false, packed}));
   out.push_back(make({bf, 48, false, packed}));
   out.push_back(fused(q4, packed));
+  out.push_back(make({q4, 64, false, packed}));
+  {
+    MixtureOfExperts& moe = *out[6].moe;
+    moe.activation = {.kind = Gating::limited_silu, .limit = 0.4f};
+    moe.router.score = RouterScore::sqrt_softplus;
+    moe.router.correction = evaluated(Random(30).array({kExperts}));
+    moe.router.renormalise = true;
+  }
   {
     Router& r = out[1].moe->router;
     r.score = RouterScore::sigmoid;
