@@ -1,5 +1,6 @@
 #include "engine/mlx_sequence.h"
 
+#include "state/compressed_kv.h"
 #include "state/paged_kv.h"
 #include "state/recurrent.h"
 
@@ -59,11 +60,37 @@ uint64_t Sequence::bytes() const {
   return sum;
 }
 
+namespace {
+
+// What a layer of compressed attention holds, list by list.
+void add_compressed(StateCost& out, const CompressedShape& s) {
+  const auto page = [](int width) {
+    return static_cast<uint64_t>(kRowsOfPage) * static_cast<uint64_t>(width) *
+           sizeof(float);
+  };
+  out.add({1, page(s.dim), kRowsOfPage, s.window});
+  if (s.rate > 0) {
+    out.add(
+        {1,
+         page(s.pending_width()),
+         kRowsOfPage,
+         int64_t{s.series()} * s.rate});
+    out.add(
+        {1, page(s.dim) + page(s.index_dim), int64_t{kRowsOfPage} * s.rate, 0});
+  }
+}
+
+}  // namespace
+
 StateCost state_cost(const SequenceState& after_one_token) {
   StateCost out;
   for (const auto& state : after_one_token) {
     if (dynamic_cast<const Recurrent*>(state.get()) != nullptr) {
       out.fixed_bytes += state->bytes();
+      continue;
+    }
+    if (const auto* kv = dynamic_cast<const CompressedKv*>(state.get())) {
+      add_compressed(out, kv->shape());
       continue;
     }
     StateCost::Layers layer{1, state->bytes(), 1, 0};
