@@ -48,6 +48,10 @@ class Fields {
     const auto found = json_.find(name);
     return found != json_.end() && found->is_structured() && !found->empty();
   }
+  Json object(const char* name) const {
+    const auto found = json_.find(name);
+    return found != json_.end() && found->is_object() ? *found : Json::object();
+  }
   const Json* list(const char* name) const {
     const auto found = json_.find(name);
     return found != json_.end() && found->is_array() ? &*found : nullptr;
@@ -57,12 +61,14 @@ class Fields {
   const Json& json_;
 };
 
-enum class Mixer { none, attention, sliding, delta, mamba, conv };
+enum class Mixer { none, attention, sliding, compressed, delta, mamba, conv };
 
 struct Layer {
   Mixer mixer = Mixer::attention;
   bool dense = false;
   bool experts = false;
+  uint64_t rate = 0;     // tokens of a compressed entry; 0 = has none
+  bool indexed = false;  // picks its entries
 };
 
 class Reader {
@@ -84,7 +90,7 @@ class Reader {
     for (const Layer& layer : layers_) {
       shape_.blocks += (layer.mixer != Mixer::none ? 1 : 0) +
                        (layer.experts || layer.dense ? 1 : 0);
-      add_mixer(layer.mixer);
+      add_mixer(layer);
       shape_.plain_params += 2 * hidden();
       if (layer.experts) {
         add_experts();
@@ -95,6 +101,7 @@ class Reader {
       }
     }
     add_ends();
+    add_streams();
     add_vision();
     return shape_;
   }
@@ -157,7 +164,8 @@ class Reader {
              "altup_num_inputs",
              "index_topk",
          }) {
-      if (fields_.number({odd}) > 0 || fields_.holds(odd)) {
+      const bool known = odd == std::string_view("index_topk") && compressed();
+      if (!known && (fields_.number({odd}) > 0 || fields_.holds(odd))) {
         return Error{
             ErrorCode::unsupported,
             fmt::format("shapes with {} are not computed", odd)};
@@ -172,8 +180,41 @@ class Reader {
     for (int i = 0; i < static_cast<int>(std::min<int64_t>(count, 4096)); ++i) {
       const bool experts = has_experts(i);
       layers_.push_back({mixer_of(i), !experts, experts});
+      if (compressed()) {
+        read_entries(i, layers_.back());
+      }
     }
     return {};
+  }
+
+  // Attention over a window and entries, projected back by groups.
+  bool compressed() const { return size({"o_lora_rank"}) > 0; }
+
+  // By the name of the layer's kind, by its rate, or in the family's order.
+  void read_entries(int i, Layer& layer) const {
+    layer.mixer = Mixer::compressed;
+    const auto rate_of = [&](const char* kind, int64_t otherwise) {
+      const Json said_rates = fields_.object("compress_rates");
+      const int64_t said = Fields(said_rates).number({kind});
+      return static_cast<uint64_t>(said > 0 ? said : otherwise);
+    };
+    const auto at = static_cast<size_t>(i);
+    const Json* types = fields_.list("layer_types");
+    const Json* ratios = fields_.list("compress_ratios");
+    std::string kind = i < 2 || i % 2 == 0 ? "heavily_compressed_attention"
+                                           : "compressed_sparse_attention";
+    if (types != nullptr && at < types->size() && (*types)[at].is_string()) {
+      kind = (*types)[at].get<std::string>();
+    } else if (ratios != nullptr && at < ratios->size()) {
+      const Json& ratio = (*ratios)[at];
+      kind = ratio == 128 ? "heavily_compressed_attention"
+             : ratio == 4 ? "compressed_sparse_attention"
+                          : "sliding_attention";
+    }
+    layer.indexed = kind == "compressed_sparse_attention";
+    layer.rate = kind == "sliding_attention" ? 0
+                 : layer.indexed             ? rate_of(kind.c_str(), 4)
+                                             : rate_of(kind.c_str(), 128);
   }
 
   // One letter a layer, each of which is one block.
@@ -237,9 +278,13 @@ class Reader {
             std::ranges::find(*dense, Json(i)) == dense->end());
   }
 
-  void add_mixer(Mixer mixer) {
+  void add_mixer(const Layer& layer) {
+    const Mixer mixer = layer.mixer;
     switch (mixer) {
       case Mixer::none:
+        break;
+      case Mixer::compressed:
+        add_compressed(layer);
         break;
       case Mixer::attention:
       case Mixer::sliding:
@@ -258,18 +303,85 @@ class Reader {
     }
   }
 
-  void keep(uint64_t width, uint64_t window, uint64_t queries) {
+  void keep(
+      uint64_t width,
+      uint64_t window,
+      uint64_t queries,
+      uint64_t rate = 1,
+      int bits = 0) {
     auto& runs = shape_.attention;
     const ModelShape::KvLayers run = {
         0,
         static_cast<int>(width),
         static_cast<int>(window),
-        static_cast<int>(queries)};
+        static_cast<int>(queries),
+        static_cast<int>(rate),
+        bits};
     if (runs.empty() || runs.back().width != run.width ||
-        runs.back().window != run.window) {
+        runs.back().window != run.window || runs.back().rate != run.rate) {
       runs.push_back(run);
     }
     ++runs.back().count;
+  }
+
+  // One head of keys that are the values, all float32.
+  void add_compressed(const Layer& layer) {
+    constexpr int kBits = 32;
+    const uint64_t dim = size({"head_dim"});
+    const uint64_t queries = size({"num_attention_heads"}) * dim;
+    const uint64_t low = size({"q_lora_rank"});
+    const uint64_t rank = size({"o_lora_rank"});
+    const uint64_t window = size({"sliding_window"});
+    add_matrix(
+        hidden() * (low + dim) + low * queries + queries * rank +
+        size({"o_groups"}) * rank * hidden());
+    uint64_t pending = 0;
+    if (layer.rate > 0) {
+      const uint64_t series = layer.indexed ? 2 : 1;
+      const uint64_t index = layer.indexed ? size({"index_head_dim"}) : 0;
+      const uint64_t heads = layer.indexed ? size({"index_n_heads"}) : 0;
+      pending = 2 * series * (dim + index);
+      add_matrix(hidden() * (pending + heads) + low * heads * index);
+      shape_.plain_params += layer.rate * pending / 2;
+      keep(pending, series * layer.rate, 0, 1, kBits);
+      // The index meets every entry once, the heads those that it picks.
+      keep(
+          dim + index,
+          0,
+          layer.indexed ? heads * index / 2 : queries,
+          layer.rate,
+          kBits);
+    }
+    const uint64_t picked = layer.indexed ? size({"index_topk"}) : 0;
+    keep(
+        dim,
+        window,
+        window > 0 ? queries * (window + picked) / window : queries,
+        1,
+        kBits);
+    widen(2 * queries + low + dim + pending);
+  }
+
+  // Several residual streams, the gates between them, and tables that tell
+  // experts by a token's id.
+  void add_streams() {
+    const uint64_t streams = size({"hc_mult"});
+    if (!compressed() || streams == 0) {
+      return;
+    }
+    const uint64_t row = streams * hidden();
+    shape_.plain_params += static_cast<uint64_t>(shape_.layers) * 2 *
+                               (2 + streams) * row * streams +
+                           streams * row;
+    uint64_t tables =
+        fields_.holds("mlp_layer_types") ? 0 : size({"num_hash_layers"});
+    if (const Json* kinds = fields_.list("mlp_layer_types")) {
+      tables =
+          static_cast<uint64_t>(std::ranges::count(*kinds, Json("hash_moe")));
+    }
+    shape_.plain_params += tables * static_cast<uint64_t>(shape_.vocabulary) *
+                           size({"num_experts_per_tok"});
+    widen(3 * row);
   }
 
   void add_attention(bool sliding) {
@@ -427,8 +539,9 @@ StateCost ModelShape::states(int kv_bits) const {
     out.add(
         {.count = run.count,
          .page_bytes = static_cast<uint64_t>(run.width) * kPageTokens *
-                       static_cast<uint64_t>(bits) / 8,
-         .page_tokens = kPageTokens,
+                       static_cast<uint64_t>(run.bits > 0 ? run.bits : bits) /
+                       8,
+         .page_tokens = int64_t{kPageTokens} * run.rate,
          .window = run.window});
   }
   out.fixed_bytes = recurrent_bytes;
@@ -443,7 +556,7 @@ double ModelShape::attention_flops(int tokens) const {
     const double n = tokens;
     const double seen = run.window > 0 && run.window < tokens
                             ? n * run.window - 0.5 * run.window * run.window
-                            : 0.5 * n * n;
+                            : 0.5 * n * n / run.rate;
     out += 4.0 * run.count * run.queries * seen;
   }
   return out;

@@ -43,6 +43,8 @@ struct ModelShape {
     int width = 0;    // keys and values of a token
     int window = 0;   // 0 = keeps all
     int queries = 0;  // width of a token's queries, all heads
+    int rate = 1;     // tokens that share one such width
+    int bits = 0;     // of each value; 0 = as asked
   };
   std::vector<KvLayers> attention;
   uint64_t recurrent_bytes = 0;  // of a sequence, float32

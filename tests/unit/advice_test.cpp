@@ -78,6 +78,14 @@ TEST(ModelShape, StatesOfASequence) {
   EXPECT_EQ(
       shape_of("llama-3.1-8b").states(8).bytes(64) * 16,
       shape_of("llama-3.1-8b").states(16).bytes(64) * 9);
+  // Entries of 4 tokens with an index in 21 layers, of 128 in 20; always 32
+  // bits.
+  const StateCost entries = shape_of("deepseek-v4-flash").states(8);
+  constexpr int64_t kHalf = 1 << 19;
+  EXPECT_EQ(
+      entries.bytes(2 * kHalf) - entries.bytes(kHalf),
+      uint64_t{kHalf} * (21 * (512 + 128) + 20 * 512 / 32));
+  EXPECT_LT(entries.snapshot_bytes(), uint64_t{80} << 20);
   // Windows keep no more than themselves.
   const StateCost small = shape_of("gpt-oss-20b").states(16);
   EXPECT_LT(small.bytes(32768), uint64_t{32768} * 24 * 2048 * 6 / 10);
