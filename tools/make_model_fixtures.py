@@ -24,6 +24,7 @@ import hybrid_delta
 import hybrid_lfm2
 import hybrid_mamba
 import make_moe_fixtures
+import make_stream_fixtures
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/parity/fixtures"
 VOCAB, TOKENS = 96, 40
@@ -553,7 +554,8 @@ FIXTURES = {
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
-    for name, write in (FIXTURES | make_moe_fixtures.FIXTURES).items():
+    for name, write in (FIXTURES | make_moe_fixtures.FIXTURES |
+                        make_stream_fixtures.FIXTURES).items():
         if parser.parse_args().only not in name:
             continue
         folder = OUT / name

@@ -31,7 +31,7 @@ std::string shown(std::string_view name) {
 }
 
 std::optional<TensorType> plain_type(std::string_view name) {
-  if (name == "F8_E4M3") {
+  if (name == "F8_E4M3" || name == "F8_E8M0") {
     return TensorType::u8;  // bytes whose meaning config.json tells (fp8)
   }
   for (int i = 0; i <= static_cast<int>(TensorType::boolean); ++i) {

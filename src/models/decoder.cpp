@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "state/compressed_kv.h"
 #include "state/paged_kv.h"
 
 namespace rapid {
@@ -123,6 +124,11 @@ SequenceState Decoder::make_states(const StateOptions& options) const {
           std::make_unique<Recurrent>(layer.rule, options.rewind_tokens));
       continue;
     }
+    if (layer.compressed) {
+      out.push_back(std::make_unique<CompressedKv>(
+          *layer.compressed, options.rewind_tokens));
+      continue;
+    }
     const int bits =
         layer.far_keys && options.kv_bits == 4 ? 8 : options.kv_bits;
     out.push_back(std::make_unique<PagedKv>(
@@ -179,13 +185,14 @@ mx::array Decoder::run(std::span<const SequenceInput> inputs) {
   const mx::array id_row(ids.data(), {rows}, mx::int32);
   mx::array x = spine_.embedding(id_row, spine_.embedding_scale);
   batch.beside = beside(id_row, x);
+  x = widen(x);
   for (int i = 0; i < spine_.info.layers; ++i) {
     x = layer(i, x, batch);
     if (rows >= kEagerRows && cpu_kernels_active()) {
       x.eval();
     }
   }
-  return x;
+  return narrow(x);
 }
 
 mx::array Decoder::forward(std::span<const SequenceInput> inputs) {

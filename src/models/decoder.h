@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "kernels/compressed.h"
 #include "models/config.h"
 #include "models/model.h"
 #include "models/rope_config.h"
@@ -16,14 +17,15 @@
 
 namespace rapid {
 
-// What a layer keeps of a sequence: keys and values, or what `rule` makes of
-// its tokens.
+// What a layer keeps of a sequence: keys and values, what `rule` makes of its
+// tokens, or what `compressed` says.
 struct KvLayer {
   int heads = 0;
   int dim = 0;
   int window = 0;         // 0 = full attention
   bool far_keys = false;  // 4 bits become 8 (SelfAttention::far_keys)
   std::shared_ptr<const RecurrentRule> rule = nullptr;
+  std::optional<CompressedShape> compressed = std::nullopt;
 };
 
 // All of a decoder but its layers.
@@ -68,7 +70,12 @@ class Decoder : public Model {
     return std::nullopt;
   }
 
-  // x [T, hidden] -> [T, hidden], residuals included.
+  // The residual stream as the layers have it, from x [T, hidden] embedded; and
+  // what the head takes of it, [T, hidden].
+  virtual mx::array widen(const mx::array& x) const { return x; }
+  virtual mx::array narrow(const mx::array& x) const { return x; }
+
+  // x as widen() gives it -> the same, residuals included.
   virtual mx::array layer(
       int index, const mx::array& x, const RaggedBatch& batch) const = 0;
 

@@ -96,6 +96,10 @@ class Moe {
   mx::array by_scores(const mx::array& x, const mx::array& scores) const {
     return mixture_of_experts(x, moe_, std::nullopt, scores);
   }
+  // Without the residual.
+  mx::array alone(const mx::array& x) const {
+    return mixture_of_experts(x, moe_);
+  }
   // Added to something else than x.
   mx::array onto(const mx::array& sum, const mx::array& x) const {
     return mixture_of_experts(x, moe_, sum);

@@ -36,9 +36,22 @@ int64_t blocks(int64_t size, int64_t block) {
   return (size + block - 1) / block;
 }
 
-bool is_float(TensorType type) {
+// u8: exponents alone (e8m0).
+bool is_scale(TensorType type) {
   return type == TensorType::f32 || type == TensorType::bf16 ||
-         type == TensorType::f16;
+         type == TensorType::f16 || type == TensorType::u8;
+}
+
+std::vector<float> scale_values(const TensorView& scales) {
+  std::vector<float> out(static_cast<size_t>(scales.elements()));
+  if (scales.type == TensorType::u8) {
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = e8m0_to_float(static_cast<uint8_t>(scales.bytes[i]));
+    }
+  } else {
+    dequantise(scales.type, scales.bytes, out);
+  }
+  return out;
 }
 
 }  // namespace
@@ -67,18 +80,17 @@ Result<TensorView> dequantise_fp8(
   const bool one = scales.elements() == 1;
   const int64_t across = one ? 1 : blocks(cols, block.cols);
   const std::vector<int64_t> wanted = {blocks(rows, block.rows), across};
-  if ((!one && scales.shape != wanted) || !is_float(scales.type)) {
+  if ((!one && scales.shape != wanted) || !is_scale(scales.type)) {
     return Error{
         ErrorCode::corrupt,
         fmt::format(
-            "tensor {}: expected one float scale for each block of {} x {}",
+            "tensor {}: expected one scale for each block of {} x {}",
             scales.name,
             block.rows,
             block.cols),
         "the file is damaged, or its quantisation is not what it says"};
   }
-  std::vector<float> factors(static_cast<size_t>(scales.elements()));
-  dequantise(scales.type, scales.bytes, factors);
+  const std::vector<float> factors = scale_values(scales);
   const std::array<float, 256> values = e4m3_values();
   const size_t size = exact ? sizeof(float) : sizeof(uint16_t);
   auto memory =

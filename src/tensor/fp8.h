@@ -3,6 +3,8 @@
 //
 //   value[n][k] = e4m3(byte[n][k]) * scale[n / block_rows][k / block_cols]
 //
+// Scales are floats, or exponents of two in a byte each (e8m0).
+//
 // The product is float32; `exact` keeps it, else it is rounded to bfloat16,
 // half the memory.
 #pragma once

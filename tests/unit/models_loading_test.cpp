@@ -94,6 +94,54 @@ TEST(Loading, OtherRoutersAreUnsupported) {
   EXPECT_THAT(error.what, HasSubstr("scoring_func"));
 }
 
+TEST(Loading, CompressedAttentionSaysWhatItDoesNotKnow) {
+  const auto refused = [](const char* key, const Json& value) {
+    auto files = open_copy("deepseek_v4_saved");
+    files->config[key] = value;
+    const Error error = load_error(files);
+    EXPECT_EQ(error.code, ErrorCode::unsupported) << key;
+    EXPECT_THAT(error.what, HasSubstr(key));
+  };
+  refused("scoring_func", "softmax");
+  refused("layer_types", {"sliding_attention", "spiral", "", ""});
+  refused("mlp_layer_types", {"hash_moe", "dense", "moe", "moe"});
+  refused("o_groups", 3);
+  refused("index_head_dim", 8);
+  refused("hc_mult", 1000);
+  auto files = open_copy("deepseek_v4_held");
+  std::erase_if(files->tensors, [](const TensorView& view) {
+    return view.name ==
+           "model.layers.1.self_attn.compressor.indexer.kv_norm.weight";
+  });
+  EXPECT_THAT(
+      load_error(files).what,
+      HasSubstr("model.layers.1.self_attn.indexer.kv_norm.weight"));
+}
+
+// The experts of a token are a table of the file.
+TEST(Loading, TablesOfOtherExpertsAreNamed) {
+  auto files = open_copy("deepseek_v4_held");
+  TensorView& table = tensor(*files, "model.layers.1.mlp.gate.tid2eid");
+  std::vector<int64_t> ids(static_cast<size_t>(table.elements()), 1);
+  ids.back() = 6;  // of 6
+  table.bytes = std::as_bytes(std::span(ids));
+  EXPECT_THAT(load_error(files).what, HasSubstr("gate.tid2eid"));
+  ids.back() = -1;
+  EXPECT_THAT(load_error(files).what, HasSubstr("gate.tid2eid"));
+  ids.back() = 5;
+  EXPECT_TRUE(ModelRegistry::global().load(files, {}));
+}
+
+TEST(Loading, PackedExpertsWithoutExponentsAreNamed) {
+  auto files = open_copy("deepseek_v4_published");
+  std::erase_if(files->tensors, [](const TensorView& view) {
+    return view.name == "layers.1.ffn.experts.2.w3.scale";
+  });
+  EXPECT_THAT(
+      load_error(files).what,
+      HasSubstr("layers.1.mlp.experts.2.up_proj.weight_scale_inv"));
+}
+
 TEST(Loading, MissingSinksAreNamed) {
   auto files = open_copy("gpt_oss_published");
   std::erase_if(files->tensors, [](const TensorView& view) {

@@ -226,7 +226,13 @@ TEST_P(Logits, FewOpsAndNoMlxProduct) {
   const bool parts = fixture.starts_with("gemma4") ||
                      fixture.starts_with("deepseek") ||
                      fixture.starts_with("glm4_moe_lite");
-  EXPECT_LE(ops, parts ? 9 * layers + 12 : 4 * layers + 7);
+  // Reading and writing several streams is four more, twice a layer.
+  const bool streams = fixture.starts_with("deepseek_v4");
+  EXPECT_LE(
+      ops,
+      streams ? 17 * layers + 12
+      : parts ? 9 * layers + 12
+              : 4 * layers + 7);
   for (const char* wrong :
        {"Matmul",
         "AddMM",
@@ -246,7 +252,7 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST(Models, FixturesAreAllThere) {
-  EXPECT_GE(fixture_names().size(), 87u);
+  EXPECT_GE(fixture_names().size(), 91u);
 }
 
 TEST(Models, InfoSaysWhatTheFilesSay) {
