@@ -4,7 +4,8 @@
 // Quirks: safetensors store norm weights less one, GGUF with the one added;
 // the 62-layer model scales queries by hidden/heads, which GGUF does not say;
 // multimodal checkpoints keep the text part below language_model; the reference
-// reads attn_logit_softcapping and does nothing with it.
+// reads attn_logit_softcapping and does nothing with it, and caps the logits of
+// text models only (final_logit_softcapping).
 #include <cmath>
 
 #include "models/block_decoder.h"
@@ -62,6 +63,7 @@ Status read_ropes(const Json& config, int context, Gemma3Config& out) {
 Result<Gemma3Config> read_config(const ModelFiles& files, int context) {
   const bool gguf = files.container == ModelFiles::Container::gguf;
   RAPID_TRY(Json config, model_config(files));
+  const bool text_only = !ConfigReader(config).has("text_config");
   if (!gguf) {
     config = with_defaults(text_config(config), family_defaults());
   }
@@ -81,7 +83,9 @@ Result<Gemma3Config> read_config(const ModelFiles& files, int context) {
       in.number_or("query_pre_attn_scalar", static_cast<float>(scalar)));
   RAPID_TRY(
       out.scale, in.number_or("attention_scale", 1.0f / std::sqrt(per_query)));
-  RAPID_TRY(out.logit_softcap, in.number_or("final_logit_softcapping", 0.0f));
+  if (text_only) {
+    RAPID_TRY(out.logit_softcap, in.number_or("final_logit_softcapping", 0.0f));
+  }
   out.norm_offset = gguf ? 0.0f : 1.0f;
   RAPID_CHECK(read_ropes(config, context, out));
   RAPID_TRY(out.sliding, sliding_layers(config, out.shape.layers, 6));
