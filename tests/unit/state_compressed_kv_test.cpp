@@ -202,12 +202,12 @@ TEST_P(Compressed, ComesBackFromBytes) {
     for (const auto& from : {early, snapshot}) {
       for (const StateUnit& unit : from->units()) {
         if (unit.first < length) {
-          ASSERT_TRUE(builder->add(unit).has_value());
+          ASSERT_TRUE(builder->add(unit));
         }
       }
     }
     const auto made = builder->finish(length);
-    ASSERT_TRUE(made.has_value()) << made.error().what;
+    ASSERT_TRUE(made) << made.error().what;
     EXPECT_EQ((*made)->kind(), snapshot->kind());
     CompressedKv again = fresh();
     again.restore(**made);
@@ -226,18 +226,18 @@ TEST_P(Compressed, RefusesWhatIsNotItsOwn) {
   const auto builder = fresh().builder();
   StateUnit wrong = units.front();
   wrong.name = "page";
-  EXPECT_FALSE(builder->add(wrong).has_value());
+  EXPECT_FALSE(builder->add(wrong));
   wrong = units.front();
   wrong.first += 1;
-  EXPECT_FALSE(builder->add(wrong).has_value());
+  EXPECT_FALSE(builder->add(wrong));
   wrong = units.front();
   wrong.dtype = "F16";
-  EXPECT_FALSE(builder->add(wrong).has_value());
+  EXPECT_FALSE(builder->add(wrong));
   // All but the last one.
   for (size_t i = 0; i + 1 < units.size(); ++i) {
-    ASSERT_TRUE(builder->add(units[i]).has_value());
+    ASSERT_TRUE(builder->add(units[i]));
   }
-  EXPECT_FALSE(builder->finish(200).has_value());
+  EXPECT_FALSE(builder->finish(200));
 }
 
 TEST_P(Compressed, SharesPagesOfTheSameTokens) {
