@@ -352,13 +352,10 @@ class Reader {
           layer.rate,
           kBits);
     }
-    const uint64_t picked = layer.indexed ? size({"index_topk"}) : 0;
-    keep(
-        dim,
-        window,
-        window > 0 ? queries * (window + picked) / window : queries,
-        1,
-        kBits);
+    if (layer.indexed) {  // of each entry that is seen, nothing more is kept
+      keep(0, size({"index_topk"}) * layer.rate, queries, layer.rate, kBits);
+    }
+    keep(dim, window, queries, 1, kBits);
     widen(2 * queries + low + dim + pending);
   }
 
@@ -536,6 +533,9 @@ StateCost ModelShape::states(int kv_bits) const {
   const int bits = kv_bits < 16 ? kv_bits + 1 : kv_bits;
   StateCost out;
   for (const KvLayers& run : attention) {
+    if (run.width == 0) {
+      continue;
+    }
     out.add(
         {.count = run.count,
          .page_bytes = static_cast<uint64_t>(run.width) * kPageTokens *
@@ -556,8 +556,8 @@ double ModelShape::attention_flops(int tokens) const {
     const double n = tokens;
     const double seen = run.window > 0 && run.window < tokens
                             ? n * run.window - 0.5 * run.window * run.window
-                            : 0.5 * n * n / run.rate;
-    out += 4.0 * run.count * run.queries * seen;
+                            : 0.5 * n * n;
+    out += 4.0 * run.count * run.queries * seen / run.rate;
   }
   return out;
 }

@@ -8,6 +8,7 @@
 // What its configuration and names look like: deepseek_v4_parts.h.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/table_router.h"

@@ -64,7 +64,7 @@ TEST_P(StreamsOp, TheMixIsDoublyStochastic) {
   const auto from = gates_of(n, false);
   const auto how = std::make_shared<const StreamGates>(StreamGates{
       .streams = n,
-      .rounds = 40,
+      .rounds = 400,
       .eps = 1e-7f,
       .base = from->base,
       .scale = from->scale});

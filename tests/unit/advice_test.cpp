@@ -238,8 +238,8 @@ TEST(Advice, OtherMachines) {
   const Machine small =
       cpu_machine("EPYC", 2, 16 * kGiB, 12 * kGiB, {.read = 20e9});
   EXPECT_EQ(picks(small), "lfm2.5-1b-4bit -");
-  const Machine big =
-      cpu_machine("EPYC", 64, 512 * kGiB, 400 * kGiB, {.read = 300e9});
+  const Machine big = cpu_machine(
+      "EPYC", 64, 512 * kGiB, 400 * kGiB, {.read = 300e9, .attend = 2e12});
   EXPECT_THAT(picks(big), testing::StartsWith("deepseek-v4-flash-8bit "));
   const auto gpu = [](const char* name, uint64_t gib) {
     return gpu_machine(name, gib * kGiB, gib * kGiB);
