@@ -4,11 +4,13 @@
 #include <atomic>
 #include <memory>
 
+#include "api/model_check.h"
 #include "api/ollama_common.h"
 #include "api/openapi.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cache/turn_hash.h"
+#include "hub/catalogue.h"
 #include "hub/store.h"
 
 namespace rapid {
@@ -33,6 +35,9 @@ void tell(const Pull& pull, const Json& line) {
 
 PullHooks hooks_of(const Pull& pull, const std::atomic<bool>& stop) {
   PullHooks hooks;
+  hooks.accepts = [&pull](const std::string& architecture) {
+    return check_model(pull.model, architecture);
+  };
   hooks.cancelled = [&pull, &stop] { return stop || *pull.left; };
   hooks.note = [&pull](const std::string& text) {
     tell(pull, {{"status", text}});
@@ -98,6 +103,10 @@ Status pull_model(
   RAPID_TRY(pull.model, named(body));
   RAPID_TRY(const auto streams, Fields(body).boolean("stream"));
   pull.stream = streams.value_or(true);
+  // Known without asking anybody: an answer, not a line of a stream.
+  if (const auto* entry = find_in_catalogue(pull.model)) {
+    RAPID_CHECK(check_model(pull.model, entry->architecture));
+  }
   if (pull.stream) {
     stream->start_lines();
   }

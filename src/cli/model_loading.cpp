@@ -37,9 +37,9 @@ void recommend(const Json& sampling, chat::Sampling& out) {
 
 }  // namespace
 
-Status check_runs(std::string_view model) {
-  const CatalogueEntry* entry = entry_of(model);
-  if (entry == nullptr || runs_architecture(entry->architecture)) {
+Status check_architecture(
+    std::string_view model, const std::string& architecture) {
+  if (architecture.empty() || runs_architecture(architecture)) {
     return {};
   }
   return Error{
@@ -47,9 +47,15 @@ Status check_runs(std::string_view model) {
       fmt::format(
           "{} has the architecture {}, which this version does not run",
           model,
-          entry->architecture),
+          architecture),
       "`rapid-mlx models` lists those that it runs",
-      std::string(model)};
+      "model"};
+}
+
+Status check_runs(std::string_view model) {
+  const CatalogueEntry* entry = entry_of(model);
+  return entry == nullptr ? Status()
+                          : check_architecture(model, entry->architecture);
 }
 
 Result<ModelPlace> fetch_model(
@@ -73,6 +79,9 @@ Result<ModelPlace> fetch_model(
   };
   hooks.note = [&](const std::string& text) { printer.note(text); };
   hooks.cancelled = options.cancelled;
+  hooks.accepts = [&](const std::string& architecture) {
+    return check_architecture(place.name, architecture);
+  };
   auto path = store.pull(place.name, hooks);
   if (!path) {
     Error error = path.error();

@@ -31,6 +31,10 @@ struct FetchOptions {
 Result<ModelPlace> fetch_model(
     const std::string& model, const FetchOptions& options);
 
+// unsupported, where this build does not run it; "" runs.
+Status check_architecture(
+    std::string_view model, const std::string& architecture);
+
 // unsupported: the catalogue says that it has an architecture which this build
 // does not run, so that nothing need be fetched to find out.
 Status check_runs(std::string_view model);

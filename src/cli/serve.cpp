@@ -11,12 +11,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include "api/model_check.h"
 #include "api/recipe.h"
 #include "api/response_store.h"
 #include "base/clock.h"
 #include "cli/command.h"
 #include "cli/hosted_tools_flags.h"
 #include "cli/interrupts.h"
+#include "cli/model_loading.h"
 #include "cli/options.h"
 #include "cli/serve_models.h"
 #include "cli/server_flags.h"
@@ -179,6 +181,7 @@ Status run_server(const ServeOptions& options) {
   context->started_seconds = start;
   context->version = RAPID_MLX_VERSION;
   context->tools_expected = options.tools.on;
+  set_model_check(check_architecture);
   set_recipe_source(recipe_of(options.served));
   if (const auto folder = options.served.kept("responses"); !folder.empty()) {
     context->responses = ResponseStore::open(folder / "responses.sqlite");

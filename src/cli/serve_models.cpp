@@ -16,6 +16,7 @@
 #include "engine/model_folder.h"
 #include "engine/request_recorder.h"
 #include "engine/turn_record.h"
+#include "hub/architecture.h"
 #include "hub/catalogue.h"
 #include "hub/store.h"
 
@@ -57,7 +58,9 @@ ServedModels::ServedModels(
     : options_(std::move(options)), cancelled_(std::move(cancelled)) {}
 
 Result<ModelNames> ServedModels::locate(const std::string& model) {
+  RAPID_CHECK(check_runs(model));
   RAPID_TRY(const auto path, Store::open_default().locate(model));
+  RAPID_CHECK(check_architecture(model, architecture_of(path.string())));
   return ModelNames{
       .name = model,
       .alias = find_in_catalogue(model) ? model : "",
@@ -93,6 +96,8 @@ Result<ModelNames> ServedModels::fetch(
   if (!place) {
     return place.error();
   }
+  // Before it takes the place of others.
+  RAPID_CHECK(check_architecture(names.name, architecture_of(place->path)));
   return ModelNames{
       .name = names.name, .alias = names.alias, .path = place->path};
 }
@@ -171,8 +176,8 @@ Result<std::shared_ptr<Backend>> ServedModels::load(
 void ServedModels::forget(const ModelNames& names) {
   std::string path = names.path;
   if (path.empty()) {  // nobody asked for it yet
-    const auto here = locate(names.name);
-    path = here ? here->path : "";
+    const auto here = Store::open_default().locate(names.name);
+    path = here ? here->string() : "";
   }
   for (const char* part : {"states", "ledger"}) {
     if (const fs::path folder = options_.kept(part);

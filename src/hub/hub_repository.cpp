@@ -113,6 +113,17 @@ std::vector<HubFile> pick(
   return out;
 }
 
+// What the hub read out of a GGUF file; "" = nothing.
+std::string named_architecture(const Json& answer) {
+  if (!answer.is_object()) {
+    return "";
+  }
+  const Json gguf = answer.value("gguf", Json());
+  const Json named =
+      gguf.is_object() ? gguf.value("architecture", Json()) : Json();
+  return named.is_string() ? named.get<std::string>() : "";
+}
+
 }  // namespace
 
 Result<std::vector<HubFile>> choose_files(
@@ -163,6 +174,11 @@ Result<std::vector<HubFile>> choose_files(
       fmt::format("name one: {}/FILE", source.repository)};
 }
 
+Status accepted(const PullHooks& hooks, const std::string& architecture) {
+  return hooks.accepts && !architecture.empty() ? hooks.accepts(architecture)
+                                                : Status();
+}
+
 Result<std::vector<HubFile>> hub_files(
     const HubSource& source, const PullHooks& hooks) {
   const std::string url = fmt::format(
@@ -174,7 +190,12 @@ Result<std::vector<HubFile>> hub_files(
               return !hooks.cancelled || !hooks.cancelled();
             }));
   RAPID_TRY(const Json answer, parse_json(text));
-  return choose_files(answer, source);
+  RAPID_TRY(auto files, choose_files(answer, source));
+  // Of safetensors config.json says it.
+  if (files.front().name.ends_with(".gguf")) {
+    RAPID_CHECK(accepted(hooks, named_architecture(answer)));
+  }
+  return files;
 }
 
 Status hub_reachable() {

@@ -24,6 +24,9 @@ struct HubFile {
 Result<std::vector<HubFile>> hub_files(
     const HubSource& source, const PullHooks& hooks);
 
+// PullHooks::accepts; an architecture that is not known ("") is accepted.
+Status accepted(const PullHooks& hooks, const std::string& architecture);
+
 // The choice alone, out of what the hub's API answered.
 Result<std::vector<HubFile>> choose_files(
     const Json& answer, const HubSource& source);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "hub/architecture.h"
 #include "hub/safetensors.h"
 #include "hub/text_file.h"
 
@@ -112,15 +113,14 @@ Result<Files> open_safetensors(const fs::path& folder) {
         config.string()};
   }
   RAPID_TRY(out->config, read_json_file(config));
-  if (!out->config.is_object() ||
-      !out->config.value("model_type", Json()).is_string()) {
+  out->architecture = model_type_of(out->config);
+  if (out->architecture.empty()) {
     return Error{
         ErrorCode::corrupt,
         config.string() + " names no model_type",
         "fetch the model's own config.json",
         config.string()};
   }
-  out->architecture = out->config["model_type"].get<std::string>();
   RAPID_TRY(out->quantisation, QuantConfig::from_config(out->config));
   if (fs::exists(folder / "generation_config.json")) {
     RAPID_TRY(
@@ -149,18 +149,23 @@ std::vector<fs::path> ggufs_in(const fs::path& folder) {
   return found;
 }
 
+// Its config.json counts, not a .gguf that lies beside it.
+bool is_of_safetensors(
+    const fs::path& folder, const std::vector<fs::path>& ggufs) {
+  if (!fs::exists(folder / "config.json") && !ggufs.empty()) {
+    return false;
+  }
+  return ggufs.size() != 1 ||
+         std::ranges::any_of(
+             fs::directory_iterator(folder), [](const auto& entry) {
+               return entry.path().extension() == ".safetensors";
+             });
+}
+
 Result<Files> open_folder(const fs::path& folder) {
   const auto ggufs = ggufs_in(folder);
-  if (fs::exists(folder / "config.json") || ggufs.empty()) {
-    const bool only_gguf =
-        ggufs.size() == 1 &&
-        std::ranges::none_of(
-            fs::directory_iterator(folder), [](const auto& entry) {
-              return entry.path().extension() == ".safetensors";
-            });
-    if (!only_gguf) {
-      return open_safetensors(folder);
-    }
+  if (is_of_safetensors(folder, ggufs)) {
+    return open_safetensors(folder);
   }
   if (ggufs.size() > 1) {
     std::string names;
@@ -196,6 +201,26 @@ Result<Files> ModelFiles::open(const std::string& path) {
         path};
   }
   return open_gguf(path);
+}
+
+std::string model_type_of(const Json& config) {
+  const Json type =
+      config.is_object() ? config.value("model_type", Json()) : Json();
+  return type.is_string() ? type.get<std::string>() : "";
+}
+
+std::string architecture_of(const std::string& path) {
+  std::error_code failed;
+  if (!fs::is_directory(path, failed)) {
+    const auto gguf = GgufFile::open(path);
+    return gguf ? (*gguf)->architecture() : "";
+  }
+  const auto ggufs = ggufs_in(path);
+  if (is_of_safetensors(path, ggufs)) {
+    const auto config = read_json_file(fs::path(path) / "config.json");
+    return config ? model_type_of(*config) : "";
+  }
+  return ggufs.size() == 1 ? architecture_of(ggufs.front().string()) : "";
 }
 
 size_t ModelFiles::bytes() const {

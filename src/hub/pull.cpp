@@ -4,11 +4,13 @@
 
 #include <algorithm>
 
+#include "hub/architecture.h"
 #include "hub/download.h"
 #include "hub/file_writer.h"
 #include "hub/hub_repository.h"
 #include "hub/store.h"
 #include "hub/store_names.h"
+#include "hub/text_file.h"
 #include "hub/wheel.h"
 
 namespace rapid {
@@ -16,6 +18,8 @@ namespace rapid {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr const char* kConfig = "config.json";
 
 struct Places {
   fs::path target;   // the final file or folder
@@ -146,9 +150,23 @@ Status install_folder(const fs::path& from, const fs::path& to) {
   return {};
 }
 
+Status check_config(const Places& places, const PullHooks& hooks) {
+  const auto config = read_json_file(places.partial / kConfig);
+  const Status fine =
+      accepted(hooks, config ? model_type_of(*config) : std::string());
+  if (!fine) {
+    std::error_code ignored;
+    fs::remove_all(places.partial, ignored);
+  }
+  return fine;
+}
+
 Status pull_repository(
     const HubSource& source, const Places& places, const PullHooks& hooks) {
-  RAPID_TRY(const auto files, hub_files(source, hooks));
+  RAPID_TRY(auto files, hub_files(source, hooks));
+  // What it is, before its weights.
+  std::ranges::stable_sort(
+      files, {}, [](const HubFile& file) { return file.name != kConfig; });
   uint64_t needed = 0;
   for (const HubFile& file : files) {
     std::error_code missing;
@@ -165,6 +183,9 @@ Status pull_repository(
     if (!fs::exists(request.target)) {
       RAPID_CHECK(hub_download(request, file.name, hooks));
     }
+    if (file.name == kConfig) {
+      RAPID_CHECK(check_config(places, hooks));
+    }
   }
   return install_folder(places.partial, places.target);
 }
@@ -180,6 +201,9 @@ Result<fs::path> Store::pull(
   const auto name = parse_model_name(model);
   if (!name) {
     return here.error();
+  }
+  if (name->entry) {
+    RAPID_CHECK(accepted(hooks, name->entry->architecture));
   }
   RAPID_TRY(const StoreLock lock, StoreLock::take(root_, name->key(), hooks));
   if (auto found = locate(model)) {

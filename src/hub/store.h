@@ -36,6 +36,9 @@ struct PullHooks {
   std::function<void(const PullProgress&)> progress;
   std::function<void(const std::string&)> note;  // a source failed, and why
   std::function<bool()> cancelled;               // polled; true stops
+  // Asked as soon as the model's architecture is known, before its weights
+  // are fetched; an Error ends the pull.
+  std::function<Status(const std::string& architecture)> accepts;
 };
 
 class Store {

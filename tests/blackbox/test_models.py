@@ -14,6 +14,7 @@ import pytest
 from conftest import Server, free_port
 from processes import children
 from test_cli import run
+from test_product import Hub
 
 SMALL, LARGE = "smollm2-135m", "gemma3-270m"
 # Either has room in it, not both.
@@ -254,6 +255,42 @@ def test_a_model_that_cannot_be_loaded_leaves_the_others_alone(tmp_path):
                 {"model": SMALL, "prompt": "x", "max_tokens": 2})[0] == 200
     assert server.get("/health")["status"] == "ok"
     assert "broken.gguf:" in run("ps", "--url", server.url).stdout
+    assert server.stop() == 0
+
+
+@pytest.fixture
+def unknown_hub(monkeypatch):
+    """A hub whose models are of an architecture that nobody knows."""
+    hub = Hub({"config.json": b'{"model_type": "toy"}', "tokenizer.json": b"{}",
+               "model.safetensors": b"x" * 5000})
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    yield hub
+    hub.shutdown()
+
+
+def test_what_does_not_run_is_told_at_once(unknown_hub, tmp_path):
+    """No weights are fetched, nothing is unloaded, nobody waits."""
+    for name, data in unknown_hub.files.items():
+        (tmp_path / name).write_bytes(data)
+    server = Server(SMALL)
+    for body in [{"model": str(tmp_path)},
+                 {"model": str(tmp_path), "wait": False}]:
+        status, reply = post(server, "/v1/models/load", body)
+        assert (status, reply["error"]["param"]) == (400, "model"), reply
+        assert "architecture toy" in reply["error"]["message"]
+    assert states(server) == {SMALL: "loaded"}
+    status, reply = post(server, "/api/pull",
+                         {"model": "org/toy", "stream": False})
+    assert status == 400 and "architecture toy" in reply["error"], reply
+    assert [path for path, *_ in unknown_hub.asked if "safetensors" in path
+            or "tokenizer" in path] == []
+    strange = [e for e in json.loads(run("models", "--json").stdout)
+               if not e["runs"]]
+    for entry in strange[:1]:
+        for path in ["/api/pull", "/v1/models/load"]:
+            status, reply = post(server, path, {"model": entry["alias"]})
+            assert status == 400, reply
+            assert entry["architecture"] in json.dumps(reply["error"])
     assert server.stop() == 0
 
 

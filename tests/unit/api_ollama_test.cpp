@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <thread>
 
+#include "api/model_check.h"
 #include "api_fakes.h"
+#include "hub/catalogue.h"
 #include "scoped_env.h"
 #include "temp_folder.h"
 
@@ -41,6 +43,25 @@ void rich_script(const chat::Request&, const ChatSink& sink) {
        .cached_tokens = 4,
        .prefill_seconds = 0.5,
        .decode_seconds = 0.25}});
+}
+
+TEST(Ollama, WhatCannotRunIsNotPulled) {
+  Api api;
+  set_model_check(
+      [](const std::string& model, const std::string& architecture) -> Status {
+        return Error{
+            ErrorCode::unsupported,
+            model + " is a " + architecture,
+            "",
+            "model"};
+      });
+  const CatalogueEntry& entry = catalogue()[0];
+  const Json body = {{"model", entry.alias + ":latest"}};
+  const auto stream = api.call("POST", "/api/pull", dump_json(body));
+  EXPECT_EQ(stream->status, 400);
+  EXPECT_EQ(
+      api.json(stream)["error"], entry.alias + " is a " + entry.architecture);
+  set_model_check(nullptr);
 }
 
 TEST(Ollama, ChatArrivesWhole) {

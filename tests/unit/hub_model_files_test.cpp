@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "hub/architecture.h"
 #include "hub/model_files.h"
 #include "unit/gguf_writer.h"
 #include "unit/temp_folder.h"
@@ -62,6 +63,23 @@ TEST(ModelFiles, OpensGgufFileAndItsFolder) {
   folder.write("n.gguf", gguf_text());
   std::filesystem::remove(folder.path() / "config.json");
   EXPECT_THAT(refused(folder.path()).what, HasSubstr("m.gguf, n.gguf"));
+}
+
+TEST(ModelFiles, TellsTheArchitectureAlone) {
+  TempFolder folder;
+  const auto path = folder.write("m.gguf", gguf_text());
+  EXPECT_EQ(architecture_of(path.string()), "toy");
+  EXPECT_EQ(architecture_of(folder.path().string()), "toy");
+  folder.write("config.json", R"({"model_type": "other"})");
+  EXPECT_EQ(architecture_of(folder.path().string()), "toy");
+  folder.write("model.safetensors", "not looked at");
+  EXPECT_EQ(architecture_of(folder.path().string()), "other");
+  folder.write("config.json", R"({"model_type": 3})");
+  EXPECT_EQ(architecture_of(folder.path().string()), "");
+  folder.write("config.json", "{");
+  EXPECT_EQ(architecture_of(folder.path().string()), "");
+  EXPECT_EQ(architecture_of(folder.write("e.gguf", "GGUF").string()), "");
+  EXPECT_EQ(architecture_of((folder.path() / "absent").string()), "");
 }
 
 TEST(ModelFiles, RefusesPartsAndFragments) {

@@ -182,6 +182,12 @@ struct PullTest : StoreTest {
           {"rfilename": "4bit/model.safetensors", "size": 4},
           {"rfilename": "4bit/old/model.safetensors", "size": 4}]})");
     }
+    if (path.ends_with("/main?blobs=true")) {
+      return other_repository(path);
+    }
+    if (path == "/org/toy/resolve/main/config.json") {
+      return http_answer("200 OK", R"({"model_type": "toy"})");
+    }
     if (path == "/org/name/resolve/main/4bit/config.json") {
       return http_answer("200 OK", "{ }");
     }
@@ -198,7 +204,45 @@ struct PullTest : StoreTest {
     }
     return http_answer("404 Not Found", "");
   }
+
+  // As the hub tells of a GGUF file: it has read it.
+  static std::string other_repository(const std::string& path) {
+    if (path.find("/org/gguf/") != std::string::npos) {
+      return http_answer("200 OK", R"({"siblings": [
+          {"rfilename": "m.gguf", "size": 5000}],
+          "gguf": {"architecture": "toy"}})");
+    }
+    return http_answer("200 OK", R"({"siblings": [
+        {"rfilename": "a.json", "size": 2},
+        {"rfilename": "config.json", "size": 21},
+        {"rfilename": "model.safetensors", "size": 5000}]})");
+  }
 };
+
+TEST_F(PullTest, AnArchitectureThatIsNotAcceptedIsNotFetched) {
+  PullHooks hooks;
+  std::vector<std::string> asked;
+  hooks.accepts = [&](const std::string& architecture) -> Status {
+    asked.push_back(architecture);
+    return Error{ErrorCode::unsupported, "no " + architecture};
+  };
+  const CatalogueEntry& entry = catalogue()[0];
+  for (const std::string& name :
+       {std::string("org/toy"), std::string("org/gguf"), entry.alias}) {
+    const auto path = store.pull(name, hooks);
+    ASSERT_FALSE(path) << name;
+    EXPECT_EQ(path.error().code, ErrorCode::unsupported);
+  }
+  EXPECT_THAT(asked, testing::ElementsAre("toy", "toy", entry.architecture));
+  for (const std::string& request : hub.requests()) {
+    EXPECT_EQ(request.find("safetensors"), std::string::npos) << request;
+    EXPECT_EQ(request.find("gguf "), std::string::npos) << request;
+    EXPECT_EQ(request.find("a.json"), std::string::npos) << request;
+  }
+  EXPECT_TRUE(fs::is_empty(folder.path() / "models/.partial"));
+  // One that says nothing of itself is fetched.
+  EXPECT_TRUE(store.pull("org/name", hooks));
+}
 
 TEST_F(PullTest, FetchesARepository) {
   PullHooks hooks;
