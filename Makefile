@@ -19,7 +19,7 @@ export CCACHE_BASEDIR = $(CURDIR)
 # One Rust library for all build trees.
 export RAPID_MLX_CARGO_TARGET ?= $(CURDIR)/build/release/cargo
 
-.PHONY: help setup setup-tests build serve test lint unit blackbox models ui-test \
+.PHONY: help setup setup-tests program build serve test lint unit blackbox models ui-test \
   asan tsan neon mac-check gpu-test gpu-bench fuzz fuzz-build parity exactness soak law3 \
   agent-check agents evals batch-check memory-check instructions security format tidy clean \
   portable wheel sdist deb formula package-test
@@ -32,10 +32,14 @@ serve: build
 	@$(BIN) serve $(MODEL) --port $(PORT)
 
 ## make build        build/release/bin/rapid-mlx; with DEVICE=cuda build/cuda/bin/rapid-mlx
-build: setup
+build: program
+	@cmake --build --preset $(PRESET)
+
+# Without tests and tools.
+program: setup
 	@cmake --preset $(PRESET) $(CMAKE_ARGS) > build-configure.log 2>&1 \
 	  || { cat build-configure.log; rm -f build-configure.log; exit 1; }; rm -f build-configure.log
-	@cmake --build --preset $(PRESET)
+	@cmake --build --preset $(PRESET) --target rapid-mlx
 
 setup:
 	@tools/setup $(if $(filter cuda,$(DEVICE)),--cuda)
@@ -47,7 +51,7 @@ setup-tests:
 test: setup-tests build models
 	@tools/test
 
-models: build
+models: program
 	@for model in $(TEST_MODELS); do $(BIN) pull $$model --quiet || exit 1; done
 
 ## make ui-test      the browser UI in headless Chromium; writes the pictures of docs/ui
@@ -108,13 +112,14 @@ agent-check: build models
 	@python3 tools/agent_trace.py
 
 ## make agents       real agents, installed and run headless: NAME= one of them, MODE= replay, live or both
-agents: setup-tests build models
+agents: setup-tests program models
 	@python3 tools/agents $(NAME) --mode $(or $(MODE),both)
 
-## make evals        lm-eval and a part of each category of BFCL, with small models
-evals: build models
+## make evals        lm-eval, a part of each category of BFCL, and guidellm's load, with small models
+evals: program models
 	@python3 tools/lm_eval_check.py
 	@python3 tools/bfcl_check.py
+	@python3 tools/guidellm_check.py
 
 ## make instructions counts what steps of a model take, against bench/baseline.json
 instructions: setup-tests build models
@@ -148,10 +153,10 @@ package-test: models wheel deb
 	@tools/package-test
 
 ## make security     schemathesis over /openapi.json, then MINUTES (1) of hostile load; ASAN=1: the server under ASan and UBSan
-security: setup-tests build models
+security: setup-tests program models
 	@[ -x .deps/security/bin/schemathesis ] || { python3 -m venv .deps/security && .deps/security/bin/pip install -q 'schemathesis==4.*'; }
-	@$(if $(ASAN),cmake --preset asan > /dev/null && cmake --build --preset asan --target replay_server)
-	@.deps/test/bin/python tools/security --minutes $(MINUTES) --schemathesis .deps/security/bin/schemathesis $(if $(ASAN),--program build/asan/bin/replay_server)
+	@$(if $(ASAN),cmake --preset load > /dev/null && cmake --build --preset load --target replay_server)
+	@.deps/test/bin/python tools/security --minutes $(MINUTES) --schemathesis .deps/security/bin/schemathesis $(if $(ASAN),--program build/load/bin/replay_server)
 
 ## make format       clang-format on our sources
 format:
