@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,13 @@ import time
 import programs
 from wire import Wire
 
+# What programs say when an answer was not as they expect it.
+COMPLAINTS = re.compile(
+    r"metadata for \S+ not found|without active item|could not be parsed"
+    r"|stream (error|disconnected|closed before|ended without)|reconnecting"
+    r"|retrying|invalid (json|response|chunk|sse)|unexpected (event|chunk|end)"
+    r"|validation error|ZodError|JSONDecodeError|APIConnectionError"
+    r"|InternalServerError|BadRequestError", re.I)
 DIALECTS = {"pi-responses": ("openai-responses", "/v1"),
             "pi-messages": ("anthropic-messages", "")}
 
@@ -24,6 +32,14 @@ def other_dialect(home, name, url):
     for provider in config["providers"].values():
         provider.update(api=api, baseUrl=url + path)
     file.write_text(json.dumps(config))
+
+
+def larger_context(home):
+    """Hermes does not start with less than 64,000 tokens, of which the task
+    here needs a fifth."""
+    file = home / ".hermes/config.yaml"
+    file.write_text(re.sub(r"context_length: \d+", "context_length: 65536",
+                           file.read_text()))
 
 
 class Trial:
@@ -65,6 +81,8 @@ class Trial:
                            stdout=subprocess.DEVNULL)
         if self.agent.name in DIALECTS:
             other_dialect(self.home, self.agent.name, url)
+        if self.agent.name == "hermes":
+            larger_context(self.home)
         return plan
 
     def run(self, port, limit):
@@ -101,7 +119,16 @@ class Trial:
         return {"exit": code, "seconds": round(seconds, 1),
                 "requests": len([one for one in heard if one.raw]),
                 "done": self.done(heard),
-                "errors": [t for t in (one.trouble() for one in heard) if t]}
+                "errors": [t for t in (one.trouble() for one in heard) if t] +
+                          self.complaints()}
+
+    def complaints(self):
+        """Of its own, on the terminal; a task or an answer may not hold such
+        words, ours do not."""
+        lines = (self.top / "log").read_text(errors="replace").splitlines()
+        return list(dict.fromkeys(
+            "it says: " + line.strip()[:200] for line in lines
+            if COMPLAINTS.search(line)))[:5]
 
     def done(self, heard):
         """Both steps: the file is there, and both words came back at once."""

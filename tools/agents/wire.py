@@ -37,11 +37,13 @@ class Exchange:
             return None  # it looks which kind of server this is
         if not 200 <= self.status < 300:
             return f"{self.method} {self.path}: {self.status} {self.text()[:300]}"
-        if self.cut:
-            return None  # the client left
         if not self.body().get("stream"):
             return None
-        what = stream_trouble(self.path.split("?")[0], events(self.text()))
+        text = self.text()
+        if self.cut:  # the client left: what it had must be right as well
+            text = text[:text.rfind("\n\n") + 1]
+        what = stream_trouble(
+            self.path.split("?")[0], events(text), not self.cut)
         return what and f"{self.method} {self.path}: {what}"
 
     def text(self):
@@ -57,26 +59,34 @@ def events(text):
     return out
 
 
-def stream_trouble(path, said):
+def stream_trouble(path, said, ended):
     if not said:
-        return "an empty stream"
+        return "an empty stream" if ended else None
     last = said[-1]
     if any(isinstance(e, dict) and (e.get("error") or e.get("type") == "error")
            for e in said):
         return f"an error in the stream: {json.dumps(last)[:300]}"
     if path.endswith("/messages"):
         kinds = [e["type"] for e in said]
-        if kinds[0] != "message_start" or kinds[-1] != "message_stop":
-            return f"it ends with {kinds[-1]}"
-        if kinds.count("content_block_start") != kinds.count("content_block_stop"):
+        kinds = [kind for kind in kinds if kind != "ping"] or ["message_start"]
+        if kinds[0] != "message_start":
+            return f"it begins with {kinds[0]}"
+        blocks = (kinds.count("content_block_start") -
+                  kinds.count("content_block_stop"))
+        if blocks not in ((0,) if ended else (0, 1)):
             return "a content block does not end"
+        if ended and kinds[-1] != "message_stop":
+            return f"it ends with {kinds[-1]}"
     elif path.endswith("/responses"):
-        if last["type"] not in ("response.completed", "response.incomplete"):
+        if ended and last["type"] not in ("response.completed",
+                                          "response.incomplete"):
             return f"it ends with {last['type']}"
         numbers = [e["sequence_number"] for e in said]
         if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
             return "sequence numbers jump"
     elif path.endswith("/completions"):
+        if not ended:
+            return None
         if last != "[DONE]":
             return "no [DONE]"
         ends = [c.get("finish_reason") for e in said[:-1] for c in e["choices"]]
