@@ -138,8 +138,12 @@ portable: setup
 	@cmake --build --preset release --target rapid-mlx-portable
 
 ## make wheel        dist/*.whl, and with sdist, deb the others; what pip, install.sh and apt install
-wheel deb: portable
-	@tools/package $@
+## make wheel PLATFORM=macosx_arm64 or manylinux_aarch64   the same for them, cross-built here
+wheel: portable
+	@$(if $(PLATFORM),tools/package-cross $(PLATFORM),tools/package wheel)
+
+deb: portable
+	@tools/package deb
 
 sdist:
 	@tools/package sdist

@@ -1,6 +1,6 @@
 # Debian packages by find_package or pkg-config; MLX from the pinned wheel.
-if(RAPID_MLX_MAC_CHECK)
-  include(mac_dependencies)
+if(RAPID_MLX_CROSS)
+  include(cross_dependencies)
   return()
 endif()
 find_package(Threads REQUIRED)

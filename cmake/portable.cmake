@@ -1,15 +1,21 @@
 # rapid-mlx-portable: the same objects linked with archives, for packages. It
-# needs nothing on the other machine but libmlx, libstdc++ and the C library.
-# Built on demand; needs the archives of Debian's packages.
-if(NOT CMAKE_SYSTEM_NAME STREQUAL Linux)
+# needs nothing on the other machine but libmlx, the C++ and the C library.
+# Built on demand; needs the archives of Debian's packages, or those that
+# tools/package-cross made for another platform.
+if(RAPID_MLX_MAC_CHECK OR (APPLE AND NOT RAPID_MLX_CROSS))
   return()
 endif()
 set(missing "")
+set(archive_places "")
+if(RAPID_MLX_CROSS)
+  set(archive_places PATHS ${RAPID_MLX_CROSS}/lib NO_DEFAULT_PATH)
+endif()
 # archive(<name> <lib>...): archive_<name> of lib<lib>.a files.
 function(archive name)
   set(paths "")
   foreach(library ${ARGN})
-    find_library(RAPID_MLX_ARCHIVE_${library} lib${library}.a)
+    find_library(RAPID_MLX_ARCHIVE_${library} lib${library}.a ${archive_places}
+      NO_CMAKE_FIND_ROOT_PATH)
     if(RAPID_MLX_ARCHIVE_${library})
       list(APPEND paths ${RAPID_MLX_ARCHIVE_${library}})
     else()
@@ -26,9 +32,17 @@ archive(ssl ssl)
 target_link_libraries(archive_ssl INTERFACE archive_crypto)
 archive(sqlite sqlite3)
 archive(yaml yaml-cpp)
-archive(edit edit bsd md tinfo)
 archive(minizip minizip z)
-if(missing)
+if(APPLE)
+  # The one that a Mac has.
+  add_library(archive_edit INTERFACE)
+  target_link_libraries(archive_edit INTERFACE ${RAPID_MLX_CROSS}/lib/libedit.tbd)
+else()
+  archive(edit edit bsd md tinfo)
+endif()
+if(missing AND RAPID_MLX_CROSS)
+  message(FATAL_ERROR "no ${missing} in ${RAPID_MLX_CROSS}/lib")
+elseif(missing)
   message(STATUS "No portable program: no ${missing}")
   return()
 endif()
@@ -44,11 +58,15 @@ target_link_libraries(archive_spdlog PUBLIC archive_fmt)
 
 # libmlx is looked for where the ways to install put it, relative to the
 # program: ../mlx/lib in a folder of its own, or an environment of Python's.
-set(rpath $ORIGIN/../mlx/lib)
+set(here $ORIGIN)
+if(APPLE)
+  set(here @loader_path)
+endif()
+set(rpath ${here}/../mlx/lib)
 foreach(minor 10 11 12 13 14)
   foreach(packages lib/python3.${minor}/site-packages
       lib/python3.${minor}/dist-packages lib64/python3.${minor}/site-packages)
-    list(APPEND rpath $ORIGIN/../${packages}/mlx/lib)
+    list(APPEND rpath ${here}/../${packages}/mlx/lib)
   endforeach()
 endforeach()
 add_executable(rapid-mlx-portable EXCLUDE_FROM_ALL
@@ -62,5 +80,11 @@ set_target_properties(rapid-mlx-portable PROPERTIES
 target_link_libraries(rapid-mlx-portable PRIVATE cli)
 # No symbol of an archive is offered to libraries that are loaded later:
 # libcurl has an OpenSSL of its own.
-target_link_options(rapid-mlx-portable PRIVATE
-  -s -Wl,--gc-sections -Wl,--exclude-libs,ALL)
+if(APPLE)
+  target_link_options(rapid-mlx-portable PRIVATE -s -Wl,-dead_strip)
+  list(TRANSFORM rpath PREPEND "-Wl,-rpath,")
+  target_link_options(rapid-mlx-portable PRIVATE ${rpath})
+else()
+  target_link_options(rapid-mlx-portable PRIVATE
+    -s -Wl,--gc-sections -Wl,--exclude-libs,ALL)
+endif()

@@ -4,7 +4,7 @@ if(CCACHE_PROGRAM)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
 endif()
 find_program(MOLD_PROGRAM mold)
-if(MOLD_PROGRAM AND NOT APPLE)
+if(MOLD_PROGRAM AND NOT APPLE AND NOT RAPID_MLX_CROSS)
   add_link_options(-fuse-ld=mold)
 endif()
 

@@ -65,13 +65,14 @@ PRINTED = {
 }
 
 
-def printed(program, mlx_library):
-    """path -> text of what of PRINTED the program has. `mlx_library`: the
-    folder of its libmlx."""
+def printed(speaker, mlx_library):
+    """path -> text of what of PRINTED the program has. `speaker`: the words
+    that run it here; `mlx_library`: the folder of its libmlx."""
     def said(*words):
         return subprocess.run(
-            [program, *words], check=True, capture_output=True,
-            env={"LD_LIBRARY_PATH": str(mlx_library)}).stdout
+            [*speaker, *words], check=True, capture_output=True,
+            env={"PATH": os.environ["PATH"],
+                 "LD_LIBRARY_PATH": str(mlx_library)}).stdout
     known = re.findall(rb"^  (\w+) ", said("help"), re.M)
     return {path: said(*words) for path, words in PRINTED.items()
             if words[0].encode() in known}
@@ -99,10 +100,11 @@ class Wheel:
         """A file of the environment itself, share/..."""
         self.add(f"{self.stem}.data/data/{name}", data)
 
-    def add_program(self, program, mlx_library, notices=b""):
+    def add_program(self, program, texts, notices=b""):
+        """`texts`: of printed()."""
         self.add(f"{self.stem}.data/scripts/{PROGRAM}", program.read_bytes(),
                  0o755)
-        for path, text in printed(program, mlx_library).items():
+        for path, text in texts.items():
             self.add_data(path, text)
         self.add_data(
             f"share/{PROGRAM}/install.sh", (ROOT / "install.sh").read_bytes())
@@ -126,6 +128,15 @@ class Wheel:
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 out.writestr(entry, data)
         return path
+
+
+def wheel_of(folder, tag):
+    """The one wheel of ours there whose tag has that ending, or None."""
+    found = sorted(pathlib.Path(folder).glob(f"rapid_mlx-{version()}-*{tag}.whl"))
+    if len(found) > 1:
+        raise SystemExit(f"error: {len(found)} wheels *{tag}.whl in {folder}\n"
+                         "hint: make wheel, in an empty dist")
+    return found[0] if found else None
 
 
 def zip_time():
@@ -154,9 +165,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     mlx = pathlib.Path(list(spec.submodule_search_locations)[0])
     tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     wheel = Wheel(tag, platform.system())
-    wheel.add_program(
-        build_program(ROOT / "build/pip", mlx / "share/cmake/MLX"),
-        mlx / "lib")
+    program = build_program(ROOT / "build/pip", mlx / "share/cmake/MLX")
+    wheel.add_program(program, printed([program], mlx / "lib"))
     return wheel.write(wheel_directory).name
 
 

@@ -14,12 +14,12 @@ PACKAGES = ["libssl-dev", "libsqlite3-dev", "libyaml-cpp-dev", "libedit-dev",
             "libstdc++-12-dev"]
 
 
-def crates():
+def crates(target):
     """(name, version, licence, texts) of the Rust library's dependencies."""
     manifest = ROOT / "src/text/rust/Cargo.toml"
     told = subprocess.run(
         ["cargo", "metadata", "--format-version", "1", "--locked", "--offline",
-         "--filter-platform", "x86_64-unknown-linux-gnu",
+         "--filter-platform", target,
          "--manifest-path", manifest], check=True, capture_output=True)
     for package in json.loads(told.stdout)["packages"]:
         if package["source"]:
@@ -31,21 +31,32 @@ def crates():
                     if t.is_file()])
 
 
-def text(libmlx):
-    """One text; the same licence text of several crates stands once."""
+def debian_files():
+    """name -> licences of Debian's packages on this machine."""
+    files = {n: pathlib.Path("/usr/share/doc") / n / "copyright" for n in PACKAGES}
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
+LAPACK = """
+==== libraries in the wheel of MLX ====
+LAPACK and BLAS (BSD-3-Clause), libgfortran (GPL-3 with the GCC Runtime Library
+Exception), libquadmath (LGPL-2.1 or newer).
+"""
+
+
+def text(libmlx, target, licences):
+    """One text; the same licence text of several crates stands once. licences:
+    name -> file, of the C and C++ libraries."""
     out = ["rapid-mlx contains, or comes with, parts of these projects.\n"]
-    for name in PACKAGES:
-        file = pathlib.Path("/usr/share/doc") / name / "copyright"
-        if file.is_file():
-            out.append(f"\n==== {name} ====\n{file.read_text(errors='replace')}")
+    for name, file in licences.items():
+        out.append(f"\n==== {name} ====\n{file.read_text(errors='replace')}")
     for info in sorted(libmlx.parents[2].glob("mlx*.dist-info")):
         for file in sorted(info.rglob("LICENSE*")):
             out.append(f"\n==== {info.stem} ====\n{file.read_text()}")
-    out.append("\n==== libraries in the wheel of MLX ====\n"
-               "LAPACK and BLAS (BSD-3-Clause), libgfortran (GPL-3 with the GCC "
-               "Runtime Library\nException), libquadmath (LGPL-2.1 or newer).\n")
+    if libmlx.suffix == ".so":
+        out.append(LAPACK)
     texts = {}
-    for name, version, licence, files in crates():
+    for name, version, licence, files in crates(target):
         if not files:
             texts.setdefault(f"{licence}\n", []).append(f"{name} {version}")
         for file in files:

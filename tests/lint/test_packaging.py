@@ -1,17 +1,23 @@
 """What packages say twice is the same, and their files are well formed."""
 
+import pathlib
 import plistlib
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import tree
 
-sys.path.insert(0, str(tree.ROOT / "packaging/python"))
+for place in ("packaging/python", "packaging/cross"):
+    sys.path.insert(0, str(tree.ROOT / place))
 sys.dont_write_bytecode = True
 import backend  # noqa: E402
+import darwin  # noqa: E402
+import fetch  # noqa: E402
+import linux  # noqa: E402
 
 
 class Packaging(unittest.TestCase):
@@ -29,6 +35,45 @@ class Packaging(unittest.TestCase):
             backend.requirements("Darwin")[0], r"^mlx==\d+\.\d+\.\d+$")
         build = (tree.ROOT / "docs/BUILD.md").read_text()
         self.assertIn(f"| {backend.mlx_version()} |", build)
+
+    def test_what_other_platforms_programs_are_made_of_is_pinned(self):
+        manifest = (tree.ROOT / "packaging/cross/Cargo.toml").read_text()
+        lock = (tree.ROOT / "packaging/cross/Cargo.lock").read_text()
+        wanted = re.search(r"\[dependencies\]\n(.*)", manifest, re.S)[1]
+        for line in wanted.strip().split("\n"):
+            name, version = re.search(r'^(\S+) = .*?"=([\d.]+)"', line).groups()
+            self.assertRegex(lock, rf'name = "{name}"\nversion = "{version}[+"]')
+        for name in [*linux.ARCHIVES, "yaml-cpp", "minizip"]:
+            self.assertIn(name, fetch.PINS)
+        check = (tree.ROOT / "tools/mac-link-check").read_text()
+        self.assertIn(f"ZIG_VERSION={fetch.ZIG}\n", check)
+
+    def test_what_debian_gives_must_be_the_pinned_version(self):
+        debian = object.__new__(fetch.Debian)
+        debian.check("yaml-cpp", "0.7.0+dfsg-8")
+        with self.assertRaisesRegex(fetch.Missing, r"yaml-cpp 0\.8\.0\S*, not 0\.7\.0"):
+            debian.check("yaml-cpp", "0.8.0+dfsg-6")
+
+    def test_symbols_that_a_mac_has_are_named_with_who_takes_them(self):
+        listed = (tree.ROOT / "packaging/cross/libcxx.txt").read_text()
+        self.assertRegex(listed, r"(?m)^# taken by mlx_metal-[\d.]+$")
+        named = darwin.symbols("libcxx.txt")
+        self.assertEqual(len(named), len(set(named)))
+        for symbol in ("___gxx_personality_v0", "___cxa_throw"):
+            self.assertIn(symbol, named)
+        calls = (tree.ROOT / "src/cli/line_reader.cpp").read_text()
+        called = set(re.findall(r"::(el_\w+|history\w*)\(", calls))
+        called |= set(re.findall(r"::(history)\b", calls))
+        self.assertEqual({f"_{c}" for c in called},
+                         set(darwin.symbols("libedit.txt")))
+
+    def test_stubs_are_read_as_they_are_written(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "lib.tbd"
+            darwin.stub(file, "/usr/lib/lib.dylib", ["_a", "_b"])
+            self.assertEqual(darwin.offered(file), {"_a", "_b"})
+            file.write_text(file.read_text().replace("arm64-", "x86_64-"))
+            self.assertEqual(darwin.offered(file), set())
 
     def test_shell_scripts_parse(self):
         scripts = [tree.ROOT / "install.sh"]

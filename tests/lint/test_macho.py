@@ -1,0 +1,110 @@
+"""packaging/cross/macho.py refuses what a Mac would refuse."""
+
+import hashlib
+import struct
+import sys
+import tempfile
+import pathlib
+import unittest
+
+import tree
+
+sys.path.insert(0, str(tree.ROOT / "packaging/cross"))
+sys.dont_write_bytecode = True
+import macho  # noqa: E402
+
+PAGE = 0x4000
+
+
+def string_command(kind, text):
+    text = text.encode() + b"\0"
+    # A dylib's command has four words before its name, a run path's one.
+    before = 16 if kind == macho.LC_LOAD_DYLIB else 4
+    size = -(-(8 + before + len(text)) // 8) * 8
+    head = struct.pack("<3I", kind, size, 8 + before) + bytes(before - 4)
+    return (head + text).ljust(size, b"\0")
+
+
+def segment(name, address, size, offset, length, most):
+    return struct.pack("<2I16s4Q4I", macho.LC_SEGMENT_64, 72, name.encode(),
+                       address, size, offset, length, most, most & 5, 0, 0)
+
+
+def signature(data):
+    pages = [data[n:n + PAGE] for n in range(0, len(data), PAGE)]
+    hashes = b"".join(hashlib.sha256(p).digest() for p in pages)
+    directory = struct.pack(
+        ">9I4B", macho.CSMAGIC_DIRECTORY, 44 + len(hashes), 0x20400,
+        macho.CS_ADHOC, 44, 0, 0, len(pages), len(data), 32, macho.SHA256, 0,
+        14) + b"\0" * 4 + hashes
+    return struct.pack(">5I", macho.CSMAGIC_EMBEDDED, 20 + len(directory), 1, 0,
+                       20) + directory
+
+
+def program(*, symbols=((b"_mlx_add", 2), (b"_open", 1)), minimum=0xE0000,
+            most=5, signed=True, flags=0x200085):
+    """A Mach-O arm64 program without code, of three pages."""
+    strings, table = b"\0", b""
+    for name, library in symbols:
+        table += struct.pack("<IBBHQ", len(strings), 1, 0, library << 8, 0)
+        strings += name + b"\0"
+    limit = 3 * PAGE
+    size = len(signature(bytes(limit))) if signed else 0
+    base = 0x100000000
+    commands = [
+        segment("__TEXT", base, 2 * PAGE, 0, 2 * PAGE, most),
+        segment("__LINKEDIT", base + 2 * PAGE, 2 * PAGE, 2 * PAGE, PAGE + size, 1),
+        struct.pack("<6I", macho.LC_BUILD_VERSION, 24, 1, minimum, minimum, 0),
+        struct.pack("<2I2Q", macho.LC_MAIN, 24, 0, 0),
+        string_command(macho.LC_LOAD_DYLIB, "/usr/lib/libSystem.B.dylib"),
+        string_command(macho.LC_LOAD_DYLIB, "@rpath/libmlx.dylib"),
+        string_command(macho.LC_RPATH, "@loader_path/../mlx/lib"),
+        struct.pack("<6I", macho.LC_SYMTAB, 24, 2 * PAGE, len(symbols),
+                    2 * PAGE + len(table), len(strings))]
+    if signed:
+        commands.append(struct.pack("<4I", macho.LC_CODE_SIGNATURE, 16, limit, size))
+    text = b"".join(commands)
+    data = struct.pack("<8I", macho.MAGIC, macho.ARM64, 0, macho.EXECUTE,
+                       len(commands), len(text), flags, 0) + text
+    data = data.ljust(2 * PAGE, b"\0") + table + strings
+    data = data.ljust(limit, b"\0")
+    return data + signature(data) if signed else data
+
+
+class Macho(unittest.TestCase):
+    def read(self, data):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "program"
+            path.write_bytes(data)
+            return macho.MachO(path)
+
+    def refused(self, why, data):
+        with self.assertRaisesRegex(macho.Wrong, why):
+            made = self.read(data)
+            made.check_program((14, 0))
+            made.check_signature()
+
+    def test_a_right_one(self):
+        made = self.read(program())
+        made.check_program((14, 0))
+        self.assertEqual(made.check_signature(), 3)
+        self.assertEqual(made.rpaths, ["@loader_path/../mlx/lib"])
+        self.assertEqual(made.library_of("_mlx_add"), "@rpath/libmlx.dylib")
+        self.assertEqual(made.library_of("_open"), "/usr/lib/libSystem.B.dylib")
+
+    def test_what_a_mac_refuses(self):
+        self.refused("no signature", program(signed=False))
+        self.refused("not Mach-O", b"\x7fELF" + bytes(100))
+        self.refused("macOS", program(minimum=0xF0000))
+        self.refused("written and run", program(most=7))
+        self.refused("position independent", program(flags=0x85))
+
+    def test_bytes_changed_after_signing(self):
+        data = bytearray(program())
+        data[PAGE + 7] ^= 1
+        self.refused("page 1 is not what was signed", bytes(data))
+        self.refused("behind the signature", program() + b"\0" * 16)
+
+
+if __name__ == "__main__":
+    unittest.main()
