@@ -150,21 +150,33 @@ void probe_arithmetic(ThreadPool& pool, CpuSpeed& speed) {
               weight.rows);
         }
       });
-  constexpr int kTiles = 16;
-  constexpr int kQueries = 8;
+  constexpr int kTiles = 4;
+  constexpr int kQueries = 32;
   speed.attend = rate(
       pool,
       4.0 * kTiles * kQueries * kTileKeys * kHeadDim,
       [&](int begin, int end) {
-        const std::vector<uint16_t> tile(
-            static_cast<size_t>(kTileKeys) * kHeadDim, 0x3000);
+        const std::vector<uint16_t> page(
+            static_cast<size_t>(kPageKeys) * kHeadDim, 0x3000);
         const std::vector<float> queries(kQueries * kHeadDim, 0.1f);
-        std::vector<float> partial(kQueries * (kHeadDim + 2));
+        const std::vector<KeyRange> ranges(kQueries, {0, kTileKeys});
+        std::vector<float> states(kQueries * (kHeadDim + 2), -1.0f);
+        const size_t bytes = attend_floats(kHeadDim) * sizeof(float);
+        std::vector<char> room(bytes + 64);
+        void* memory = room.data();
+        size_t left = room.size();
+        std::align(64, bytes, memory, left);
+        TilePages<uint16_t> pages;
+        std::ranges::fill(pages.keys, page.data());
+        std::ranges::fill(pages.values, page.data());
         const TileQuery query = {
-            .q = queries.data(), .rows = kQueries, .dim = kHeadDim};
+            .q = queries.data(),
+            .ranges = ranges.data(),
+            .rows = kQueries,
+            .dim = kHeadDim};
         for (int i = begin * kTiles; i < end * kTiles; ++i) {
           kernel_table().attend_halves(
-              query, tile.data(), tile.data(), 0, kTileKeys, partial.data());
+              query, pages, static_cast<float*>(memory), states.data());
         }
       });
 }

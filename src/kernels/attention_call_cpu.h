@@ -41,7 +41,6 @@ struct AttentionCall {
 
   bool half() const { return shape.dtype == mx::float16; }
   bool coded() const { return shape.bits > 0; }
-  int state_size() const { return group * (shape.dim + 2); }
 };
 
 // Element index of a head's keys (which = 0) or values (1) in a page.
@@ -53,5 +52,9 @@ inline size_t page_at(const KvShape& shape, int which, int head) {
 // Takes the rows of qkv in: the heads of q normed and rotated to call.q, those
 // of k and v into the pages.
 void take_rows(const AttentionCall& call);
+
+// Does that, and what each head of q attends to goes to call.out. Few rows
+// share out their tiles among the threads, many rows themselves.
+void attend_rows(const AttentionCall& call);
 
 }  // namespace rapid

@@ -39,6 +39,7 @@ inline Vec splat(float x) {
 #include "simd/packed_dots.inl"
 #include "simd/rows.inl"
 // On top of those.
+#include "simd/attend.inl"
 #include "simd/kv_codes.inl"
 #include "simd/recurrent.inl"
 // For measuring.

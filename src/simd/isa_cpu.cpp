@@ -8,11 +8,40 @@
 #if defined(__aarch64__) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#elif defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace rapid {
 
 namespace {
+
+#if defined(__x86_64__) && defined(__linux__)
+// The processor has tiles of bfloat16, and the system lets this process use
+// them; it wants to be asked, as they are 8 KiB of state in each thread.
+bool may_use_tiles() {
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  constexpr unsigned kTiles = 1U << 24 | 1U << 22;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kTiles) != kTiles) {
+    return false;
+  }
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || (a & 1U << 5) == 0) {
+    return false;  // no AVX512-BF16
+  }
+  constexpr long kAskPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return ::syscall(SYS_arch_prctl, kAskPermission, kTileData) == 0;
+}
+#else
+bool may_use_tiles() {
+  return false;
+}
+#endif
 
 bool cpu_has(Isa isa) {
 #if defined(__x86_64__)
@@ -29,6 +58,10 @@ bool cpu_has(Isa isa) {
              __builtin_cpu_supports("avx512dq") &&
              __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512vnni");
+    case Isa::amx: {
+      static const bool tiles = may_use_tiles();
+      return tiles && cpu_has(Isa::avx512);
+    }
     default:
       return false;
   }
@@ -43,12 +76,27 @@ bool cpu_has(Isa isa) {
 #endif
 }
 
+// Made here, where no instruction is one that only some machines have.
+const KernelTable* amx_kernels() {
+  if (!amx_attention() || !avx512_kernels()) {
+    return nullptr;
+  }
+  static const KernelTable table = [] {
+    KernelTable out = *avx512_kernels();
+    out.attend_halves = amx_attention();
+    return out;
+  }();
+  return &table;
+}
+
 const KernelTable* table_of(Isa isa) {
   switch (isa) {
     case Isa::avx2:
       return avx2_kernels();
     case Isa::avx512:
       return avx512_kernels();
+    case Isa::amx:
+      return amx_kernels();
     case Isa::neon:
       return neon_kernels();
     default:
@@ -87,8 +135,9 @@ std::atomic<Isa>& current() {
 
 std::vector<Isa> available_isas() {
   std::vector<Isa> out;
-  for (const Isa isa : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::neon}) {
-    if (table_of(isa) && cpu_has(isa)) {
+  for (const Isa isa :
+       {Isa::scalar, Isa::avx2, Isa::avx512, Isa::amx, Isa::neon}) {
+    if (cpu_has(isa) && table_of(isa)) {
       out.push_back(isa);
     }
   }
@@ -101,6 +150,8 @@ const char* isa_name(Isa isa) {
       return "avx2";
     case Isa::avx512:
       return "avx512";
+    case Isa::amx:
+      return "amx";
     case Isa::neon:
       return "neon";
     default:
@@ -123,6 +174,14 @@ const char* refused_isa_wish() {
 
 const KernelTable& kernel_table() {
   return *table_of(active_isa());
+}
+
+// Scores and weights of the rows that meet a tile together, and the tile's keys
+// and values once more, by 32 dimensions.
+size_t attend_floats(int dim) {
+  const size_t wide = (static_cast<size_t>(dim) + 31) / 32 * 32;
+  constexpr size_t kRows = 32;
+  return kRows * (kTileKeys + 16 + 64) + (2 * kTileKeys + 2 * kRows) * wide;
 }
 
 }  // namespace rapid

@@ -1,4 +1,4 @@
-// Row-wise functions and attention tiles. An element's result does not depend
+// Row-wise functions and sums of rows. An element's result does not depend
 // on its lane: tails run through the same vector code.
 
 // exp(x) = 2^n exp(r), |r| <= ln2 / 2, by the Cephes polynomial; below -87.3 it
@@ -21,10 +21,6 @@ inline Vec vexp(Vec x) {
   const IntVec power = (__builtin_convertvector(n, IntVec) + 127) << 23;
   const Vec out = p * (Vec)power;
   return x < low ? Vec{} : out;
-}
-
-inline float exp_one(float x) {
-  return vexp(splat(x))[0];
 }
 
 void rms_norm(
@@ -101,47 +97,6 @@ double exp_sum(const float* x, int64_t n, float top, float scale) {
   return total;
 }
 
-inline float capped(float s, float softcap) {
-  return softcap > 0 ? tanhf(s / softcap) * softcap : s;
-}
-
-// scores -> weights exp(score - maximum), zeros up to a full vector.
-inline void soften(float* scores, int count, const TileQuery& q, float* head) {
-  const int whole = count / kLanes * kLanes;
-  Vec tops = splat(-__builtin_inff());
-  for (int j = 0; j < whole; j += kLanes) {
-    Vec s = load(scores + j) * splat(q.scale);
-    if (q.softcap > 0) {
-      for (int lane = 0; lane < kLanes; ++lane) {
-        s[lane] = capped(s[lane], q.softcap);
-      }
-    }
-    store(scores + j, s);
-    tops = s > tops ? s : tops;
-  }
-  float top = tops[0];
-  for (int lane = 1; lane < kLanes; ++lane) {
-    top = tops[lane] > top ? tops[lane] : top;
-  }
-  for (int j = whole; j < count; ++j) {
-    scores[j] = capped(scores[j] * q.scale, q.softcap);
-    top = scores[j] > top ? scores[j] : top;
-  }
-  Vec total = {};
-  for (int j = 0; j < whole; j += kLanes) {
-    const Vec p = vexp(load(scores + j) - top);
-    store(scores + j, p);
-    total += p;
-  }
-  if (whole < count) {
-    const int n = count - whole;
-    store_part(scores + whole, vexp(load(scores + whole) - top), n);
-    total += load_part(scores + whole, n);
-  }
-  head[0] = top;
-  head[1] = sum(total);
-}
-
 inline Vec lanes_of(const float* p) {
   return load(p);
 }
@@ -161,8 +116,9 @@ inline float element_of(uint16_t x) {
 }
 
 // out[r][n] = sum over i of a[r][i] * b[i][n], i ascending, for a strip of C
-// vectors of n. Any split into rows and strips gives the same bits.
-template <int R, int C, typename T>
+// vectors of n; with `More` on top of what is there. Any split into rows and
+// strips, and of the i, gives the same bits.
+template <int R, int C, bool More, typename T>
 inline void mix_strip(
     const float* a,
     int64_t a_stride,
@@ -172,15 +128,22 @@ inline void mix_strip(
     float* out,
     int64_t out_stride) {
   Vec acc[R][C] = {};
-  for (int i = 0; i < count; ++i) {
-    Vec as[R];
+  if constexpr (More) {
     for (int r = 0; r < R; ++r) {
-      as[r] = splat(a[r * a_stride + i]);
+      for (int c = 0; c < C; ++c) {
+        acc[r][c] = load(out + r * out_stride + c * kLanes);
+      }
     }
+  }
+  for (int i = 0; i < count; ++i) {
+    Vec bs[C];
     for (int c = 0; c < C; ++c) {
-      const Vec bs = lanes_of(b + i * b_stride + c * kLanes);
-      for (int r = 0; r < R; ++r) {
-        acc[r][c] = fma(as[r], bs, acc[r][c]);
+      bs[c] = lanes_of(b + i * b_stride + c * kLanes);
+    }
+    for (int r = 0; r < R; ++r) {
+      const Vec as = splat(a[r * a_stride + i]);
+      for (int c = 0; c < C; ++c) {
+        acc[r][c] = fma(as, bs[c], acc[r][c]);
       }
     }
   }
@@ -191,7 +154,7 @@ inline void mix_strip(
   }
 }
 
-template <int R, typename T>
+template <int R, bool More, typename T>
 inline void mix_rows(
     const float* a,
     int64_t a_stride,
@@ -201,16 +164,20 @@ inline void mix_rows(
     int width,
     float* out,
     int64_t out_stride) {
+  // As many sums as registers hold.
+  constexpr int C = R <= kTileRows ? 4 : 2;
   int n = 0;
-  for (; n + 4 * kLanes <= width; n += 4 * kLanes) {
-    mix_strip<R, 4>(a, a_stride, b + n, b_stride, count, out + n, out_stride);
+  for (; n + C * kLanes <= width; n += C * kLanes) {
+    mix_strip<R, C, More>(
+        a, a_stride, b + n, b_stride, count, out + n, out_stride);
   }
   for (; n + kLanes <= width; n += kLanes) {
-    mix_strip<R, 1>(a, a_stride, b + n, b_stride, count, out + n, out_stride);
+    mix_strip<R, 1, More>(
+        a, a_stride, b + n, b_stride, count, out + n, out_stride);
   }
   for (int r = 0; r < R; ++r) {
     for (int at = n; at < width; ++at) {
-      float acc = 0;
+      float acc = More ? out[r * out_stride + at] : 0;
       for (int i = 0; i < count; ++i) {
         acc += a[r * a_stride + i] * element_of(b[i * b_stride + at]);
       }
@@ -226,112 +193,5 @@ void weighted_sum(
     int count,
     int width,
     float* out) {
-  mix_rows<1, float>(a, 0, b, b_stride, count, width, out, 0);
-}
-
-// The last rows, fewer than a whole tile.
-template <int R, typename T, typename... Rest>
-inline void mix_last(int rows, const float* a, Rest... rest) {
-  if constexpr (R > 0) {
-    if (rows == R) {
-      mix_rows<R, T>(a, rest...);
-    } else {
-      mix_last<R - 1, T>(rows, a, rest...);
-    }
-  }
-}
-
-template <typename T>
-inline void mix(
-    int rows,
-    const float* a,
-    int64_t a_stride,
-    const T* b,
-    int64_t b_stride,
-    int count,
-    int width,
-    float* out,
-    int64_t out_stride) {
-  for (; rows >= kTileRows; rows -= kTileRows) {
-    mix_rows<kTileRows, T>(
-        a, a_stride, b, b_stride, count, width, out, out_stride);
-    a += kTileRows * a_stride;
-    out += kTileRows * out_stride;
-  }
-  mix_last<kTileRows - 1, T>(
-      rows, a, a_stride, b, b_stride, count, width, out, out_stride);
-}
-
-template <typename T>
-inline void attend_tile(
-    const TileQuery& query,
-    const T* keys,
-    const T* values,
-    int first,
-    int last,
-    float* partial) {
-  constexpr int kStride = kTileKeys + kLanes;  // scores, and room to read on
-  constexpr int kRows = 2 * kTileRows;
-  float scores[kRows * kStride];
-  const int dim = query.dim;
-  const int begin = first / kLanes * kLanes;
-  const int end = (last + kLanes - 1) / kLanes * kLanes;
-  for (int at = 0; at < query.rows; at += kRows) {
-    const int rows = query.rows - at < kRows ? query.rows - at : kRows;
-    float* out = partial + at * (dim + 2);
-    mix<T>(
-        rows,
-        query.q + static_cast<int64_t>(at) * dim,
-        dim,
-        keys + begin,
-        kTileKeys,
-        dim,
-        end - begin,
-        scores + begin,
-        kStride);
-    for (int r = 0; r < rows; ++r) {
-      float* row = scores + r * kStride + first;
-      soften(row, last - first, query, out + r * (dim + 2));
-    }
-    mix<T>(
-        rows,
-        scores + first,
-        kStride,
-        values + static_cast<int64_t>(first) * dim,
-        dim,
-        last - first,
-        dim,
-        out + 2,
-        dim + 2);
-  }
-}
-
-void attend(
-    const TileQuery& query,
-    const float* keys,
-    const float* values,
-    int first,
-    int last,
-    float* partial) {
-  attend_tile(query, keys, values, first, last, partial);
-}
-
-void attend_halves(
-    const TileQuery& query,
-    const uint16_t* keys,
-    const uint16_t* values,
-    int first,
-    int last,
-    float* partial) {
-  attend_tile(query, keys, values, first, last, partial);
-}
-
-void merge(float* state, const float* partial, int dim) {
-  const float top = state[0] > partial[0] ? state[0] : partial[0];
-  const float a = exp_one(state[0] - top);
-  const float b = exp_one(partial[0] - top);
-  state[0] = top;
-  for (int i = 1; i < dim + 2; ++i) {
-    state[i] = state[i] * a + partial[i] * b;
-  }
+  mix_rows<1, false, float>(a, 0, b, b_stride, count, width, out, 0);
 }

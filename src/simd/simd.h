@@ -17,14 +17,14 @@
 
 namespace rapid {
 
-enum class Isa { scalar, avx2, avx512, neon };
+enum class Isa { scalar, avx2, avx512, amx, neon };
 
 // Those that this machine can run, weakest first.
 std::vector<Isa> available_isas();
 const char* isa_name(Isa isa);
 Isa active_isa();
 // For tests; not while a kernel runs. The start value is the strongest one,
-// or RAPID_MLX_ISA=scalar|avx2|avx512|neon.
+// or RAPID_MLX_ISA=scalar|avx2|avx512|amx|neon.
 void set_isa(Isa isa);
 // RAPID_MLX_ISA's value where this machine cannot run it, else null.
 const char* refused_isa_wish();
@@ -44,15 +44,35 @@ struct RowSource {
   size_t scale_row_bytes = 0;
 };
 
-constexpr int kTileKeys = 64;
+// Keys and values of one head lie in pages; a tile is a few of them at a fixed
+// place, and what softmax is taken over at once.
+constexpr int kPageKeys = 64;
+constexpr int kTilePages = 4;
+constexpr int kTileKeys = kTilePages * kPageKeys;
 
-// Queries that meet one tile of keys and values of one head.
+// What a query sees of a tile: [first, last); nothing where they are equal.
+struct KeyRange {
+  int first = 0;
+  int last = 0;
+};
+
+// Queries that meet one tile of one head.
 struct TileQuery {
-  const float* q = nullptr;  // [rows, dim]
+  const float* q = nullptr;          // [rows, dim]
+  const KeyRange* ranges = nullptr;  // [rows]
   int rows = 0;
   int dim = 0;
-  float scale = 1;
+  float scale = 1;  // positive
   float softcap = 0;
+};
+
+// float or, as bits, float16. Pages that no query sees may be null; `next` is
+// what will be read after them, or null.
+template <typename T>
+struct TilePages {
+  const T* keys[kTilePages] = {};    // [dim, kPageKeys] each
+  const T* values[kTilePages] = {};  // [kPageKeys, dim] each
+  const T* next = nullptr;
 };
 
 // One token meets the state [dim, ..] of a head of a linear recurrence. With
@@ -138,26 +158,26 @@ struct KernelTable {
   // Sum of exp((x - top) * scale) over n elements; a NaN counts as nothing.
   double (*exp_sum)(const float* x, int64_t n, float top, float scale);
 
-  // partial [rows, dim + 2]: per row the maximum score, the sum of
-  // exp(score - maximum) and the values weighted by that, over the positions
-  // [first, last) of the tile: keys [dim, kTileKeys], values [kTileKeys, dim].
+  // states [rows, dim + 2]: per row the maximum score, the sum of
+  // exp(score - maximum) and the values weighted by that, over all that was
+  // seen so far; a maximum of -infinity: nothing. The tile's own is merged in.
+  // `memory` is attend_floats(dim), 64-byte aligned.
   void (*attend)(
       const TileQuery& query,
-      const float* keys,
-      const float* values,
-      int first,
-      int last,
-      float* partial);
-  // The same over float16; bit-equal to the above over the expanded tile.
+      const TilePages<float>& pages,
+      float* memory,
+      float* states);
+  // The same over float16, with the bits of the above over the expanded pages;
+  // of Isa::amx with operands of 16 bits of mantissa.
   void (*attend_halves)(
       const TileQuery& query,
-      const uint16_t* keys,
-      const uint16_t* values,
-      int first,
-      int last,
-      float* partial);
-  // Folds the next tile's partial of one row into `state`, same layout.
-  void (*merge)(float* state, const float* partial, int dim);
+      const TilePages<uint16_t>& pages,
+      float* memory,
+      float* states);
+  // Merges the next tile's partials into the states, both laid out as above,
+  // those of the partials `stride` apart.
+  void (*merge)(
+      float* states, const float* partials, int64_t stride, int rows, int dim);
 
   // The first `width` columns of a state whose rows are `stride` apart.
   void (*fold)(const FoldToken& token, float* state, int64_t stride, int width);
@@ -172,8 +192,8 @@ struct KernelTable {
       uint8_t* codes,
       uint16_t* scales,
       uint16_t* biases);
-  // A head's block of a page as the tile that attend reads: keys
-  // [dim, kTileKeys], values [kTileKeys, dim].
+  // A head's block of a page as attend reads it: keys [dim, kPageKeys], values
+  // [kPageKeys, dim].
   void (*keys_of_codes)(const KvCodes& shape, const uint8_t* block, float* out);
   void (*values_of_codes)(
       const KvCodes& shape, const uint8_t* block, float* out);
@@ -189,6 +209,9 @@ struct KernelTable {
 
 const KernelTable& kernel_table();
 
+// Memory of KernelTable::attend and attend_halves.
+size_t attend_floats(int dim);
+
 // KernelTable::float_work with bfloat16 products; null: the machine has none.
 using PeakWork = int64_t (*)(const uint8_t* data, int64_t rounds, float* sink);
 PeakWork bfloat_work();
@@ -198,5 +221,14 @@ const KernelTable* scalar_kernels();
 const KernelTable* avx2_kernels();
 const KernelTable* avx512_kernels();
 const KernelTable* neon_kernels();
+
+// KernelTable::attend_halves in tiles of AMX: Isa::amx is AVX-512 with this
+// one.
+using HalvesAttention = void (*)(
+    const TileQuery& query,
+    const TilePages<uint16_t>& pages,
+    float* memory,
+    float* states);
+HalvesAttention amx_attention();
 
 }  // namespace rapid

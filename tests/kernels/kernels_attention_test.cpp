@@ -39,6 +39,9 @@ std::vector<Case> cases() {
       {6, 2, 32, {.scale = 1.0f, .source = KvSource::key}},
       {4, 2, 16, {.scale = 0.2f, .norm_last = true}},
   };
+  out.push_back({14, 2, 64, {.scale = 0.125f}, mx::float16});
+  out.back().options.rope = {.dims = 64};
+  out.push_back({3, 3, 128, {.scale = 0.09f, .softcap = 20.0f}, mx::float16});
   for (const int bits : {8, 4}) {
     out.push_back({9, 3, 64, {.scale = 0.125f}, mx::uint8, bits});
     out.push_back({4, 1, 80, {.scale = 0.1f, .window = 70}, mx::uint8, bits});
@@ -127,20 +130,20 @@ std::vector<float> in_chunks(const Case& c, const mx::array& in, int step) {
 
 TEST_P(AttentionOp, EqualsItsDefinition) {
   for (const Case& c : cases()) {
-    const mx::array in = inputs(c, 150, 1);
-    const std::vector<float> got = in_chunks(c, in, 90);
+    const mx::array in = inputs(c, 300, 1);
+    const std::vector<float> got = in_chunks(c, in, 190);
     const ScopedReference forced;
-    EXPECT_LT(distance(got, in_chunks(c, in, 90)), tolerance(c)) << c.name();
+    EXPECT_LT(distance(got, in_chunks(c, in, 190)), tolerance(c)) << c.name();
   }
 }
 
 TEST_P(AttentionOp, ChunksAndThreadsDoNotMatter) {
   for (const Case& c : cases()) {
-    const mx::array in = inputs(c, 300, 4);
+    const mx::array in = inputs(c, 530, 4);
     ThreadPool::set_global_threads(1);
-    const std::vector<float> whole = in_chunks(c, in, 300);
+    const std::vector<float> whole = in_chunks(c, in, 530);
     int threads = 0;
-    for (const int step : {1, 7, 64, 129, 300}) {
+    for (const int step : {1, 7, 64, 129, 530}) {
       ThreadPool::set_global_threads(++threads % 3 + 1);
       EXPECT_TRUE(same_bits(whole, in_chunks(c, in, step)))
           << c.name() << " by " << step;
