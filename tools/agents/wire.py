@@ -155,8 +155,10 @@ class Wire:
             while data := source.recv(1 << 16):
                 copy += data
                 target.sendall(data)
-        except OSError:
-            pass
+        except OSError:  # one has gone: the other must hear of it
+            source.close()
+            target.close()
+            return
         for end, how in [(target, socket.SHUT_WR), (source, socket.SHUT_RD)]:
             try:
                 end.shutdown(how)
