@@ -13,9 +13,10 @@ import time
 import programs
 from wire import Wire
 
-# What programs say when an answer was not as they expect it.
+# What programs say when an answer was not as they expect it. That Codex knows
+# no metadata of the model is not of that kind (decision 0058).
 COMPLAINTS = re.compile(
-    r"metadata for \S+ not found|without active item|could not be parsed"
+    r"without active item|could not be parsed"
     r"|stream (error|disconnected|closed before|ended without)|reconnecting"
     r"|retrying|invalid (json|response|chunk|sse)|unexpected (event|chunk|end)"
     r"|validation error|ZodError|JSONDecodeError|APIConnectionError"
