@@ -339,7 +339,10 @@ void run_pieces(
     const Call& call, const std::vector<Block>& blocks, const Split& split) {
   Scratch scratch;
   auto* states = scratch.take<float>(split.floats);
-  const int most = blocks.front().queries(call);
+  int most = 0;  // the sequences of a batch differ in rows
+  for (const Block& block : blocks) {
+    most = std::max(most, block.queries(call));
+  }
   ThreadPool::global().run(
       static_cast<int>(split.pieces.size()), 1, [&](int first, int end) {
         TileMemory memory(call, most);
