@@ -37,7 +37,7 @@ bool may_use_tiles() {
   constexpr long kTileData = 18;
   return ::syscall(SYS_arch_prctl, kAskPermission, kTileData) == 0;
 }
-#else
+#elif defined(__x86_64__)
 bool may_use_tiles() {
   return false;
 }
