@@ -36,6 +36,25 @@ WIDE = dict(hidden_size=128, intermediate_size=128, head_dim=32,
             num_hidden_layers=1)
 
 
+def write_border(folder, model):
+    """Longrope on the short side of its border, and an answer across it:
+    border.bin has the logits of `short` and of each token of `answer`."""
+    ids = json.loads((folder / "golden.json").read_text())["tokens"]
+    short = ids[:model.config.original_max_position_embeddings]
+    prompt = short[:-11]
+    with torch.no_grad():
+        rows = [model(torch.tensor([short])).logits[0]]
+        made = model.generate(
+            torch.tensor([prompt]), max_new_tokens=24, do_sample=False,
+            eos_token_id=None, output_logits=True,
+            return_dict_in_generate=True)
+    answer = made.sequences[0].tolist()[len(prompt):]
+    rows += made.logits
+    torch.cat(rows).float().numpy().tofile(folder / "border.bin")
+    (folder / "border.json").write_text(json.dumps(
+        {"short": short, "prompt": prompt, "answer": answer}) + "\n")
+
+
 # kind -> transformers' names of its configuration and model
 FAMILIES = {
     "llama": ("Llama", "Llama"), "qwen2": ("Qwen2", "Qwen2"),
@@ -103,6 +122,12 @@ def write_golden(folder, model, values):
     logits.tofile(folder / "golden.bin")
     (folder / "golden.json").write_text(
         json.dumps({"tokens": ids.tolist(), "vocabulary": VOCAB}) + "\n")
+
+
+def longrope(folder):
+    model = make("phi3", **LONGROPE, num_hidden_layers=2)
+    plain(folder, model, "bf16")
+    write_border(folder, model)
 
 
 def write_folder(folder, model, tensors, changes):
@@ -483,8 +508,7 @@ FIXTURES = {
         "gemma3", lambda n: "Q8_0" if "ffn_down" in n else "Q4_1"),
     "llama_fp8": lambda d: fp8(
         d, make("llama", num_hidden_layers=1, intermediate_size=160)),
-    "phi3_longrope": lambda d: plain(
-        d, make("phi3", **LONGROPE, num_hidden_layers=2), "bf16"),
+    "phi3_longrope": longrope,
     "phi3_affine4": lambda d: quantised(
         d, make("phi3", num_hidden_layers=1, pad_token_id=0), affine(4, 32)),
     "phi3_gguf": lambda d: as_gguf(

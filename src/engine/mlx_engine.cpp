@@ -313,7 +313,7 @@ Status MlxEngine::load() {
   for (const auto& [name, adapter] : adapters_) {
     fingerprints[name] = adapter->fingerprint;
   }
-  kept_->know_adapters(AdapterKeys(std::move(fingerprints)));
+  kept_->know(StateKeys(fingerprints), model.forms);
   scheduler_ = std::make_unique<Scheduler>(
       *model_,
       *kept_,

@@ -85,6 +85,16 @@ bool Job::lacks_states() const {
   });
 }
 
+void Job::leave_form() {
+  for (Branch& branch : branches_) {
+    Sequence& sequence = branch.sequence;
+    if (branch.open && !sequence.states.empty() &&
+        sequence.form != limits_.forms.of(sequence.tokens.size())) {
+      sequence.drop();
+    }
+  }
+}
+
 bool Job::restore(
     KeptStates& kept, const Model& model, const StateOptions& options) {
   for (Branch& branch : branches_) {

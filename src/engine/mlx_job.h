@@ -68,6 +68,9 @@ class Job {
 
   // Ends the choices that nobody waits for any more.
   void honour_cancels();
+  // Takes the states of choices away whose rotation has another form by now:
+  // their tokens are consumed again.
+  void leave_form();
   // States for the next choice that has none; true if they were given.
   bool restore(
       KeptStates& kept, const Model& model, const StateOptions& options);

@@ -25,10 +25,14 @@ void Job::draft(const DraftTerms& terms) {
   }
   for (Branch& branch : branches_) {
     if (branch.open && branch.decodes() && branch.drafter) {
-      // The token behind the last guess comes with it.
+      const auto& tokens = branch.sequence.tokens;
+      // The token behind the last guess comes with it. All that a step
+      // consumes of a sequence has one form.
       branch.drafter->draft(
-          branch.sequence.tokens,
-          limits_.max_tokens - branch.generated - 1,
+          tokens,
+          std::min(
+              limits_.max_tokens - branch.generated - 1,
+              limits_.forms.room(tokens.size())),
           terms,
           branch.forced);
     }

@@ -56,6 +56,7 @@ Result<JobLimits> KeptStates::limits(
   const int64_t length = static_cast<int64_t>(request.prompt.size());
   JobLimits out;
   out.context = context;
+  out.forms = forms_;
   out.max_tokens =
       static_cast<int>(std::min<int64_t>(request.max_tokens, context - length));
   if (budget_ == 0) {
@@ -95,14 +96,17 @@ int KeptStates::take_up(
     const GenerateRequest& request,
     const std::string& lane,
     Sequence& sequence) {
+  StateOptions mine = options;
+  mine.form = forms_.of(sequence.tokens.size());
   std::vector<int32_t> memory;
-  const auto tokens = adapters_.key(request.adapter, sequence.tokens, memory);
+  const auto tokens =
+      keys_.key(request.adapter, mine.form, sequence.tokens, memory);
   TrieMatch found;
   if (reads_cache(request)) {
     // The last token is always evaluated: its row is wanted.
     found = trie_.find(tokens, tokens.size() - 1);
     TrieMatch more =
-        from_disk(model, options, tokens, tokens.size() - 1, found.length);
+        from_disk(model, mine, tokens, tokens.size() - 1, found.length);
     if (more.length > 0) {
       more.common = found.common;
       found = std::move(more);
@@ -110,7 +114,7 @@ int KeptStates::take_up(
           tokens.first(static_cast<size_t>(found.length)), found.states, lane);
     }
   }
-  sequence.take_up(model, options, found);
+  sequence.take_up(model, mine, found);
   return std::max(found.common, found.length);
 }
 
@@ -136,7 +140,8 @@ int KeptStates::known(
     return 0;
   }
   std::vector<int32_t> memory;
-  const auto tokens = adapters_.key(request.adapter, prompt, memory);
+  const auto tokens =
+      keys_.key(request.adapter, forms_.of(prompt.size()), prompt, memory);
   const int length = trie_.find(tokens, tokens.size() - 1).length;
   return disk_ ? std::max(length, disk_->find(tokens, tokens.size() - 1).length)
                : length;
@@ -227,7 +232,8 @@ void KeptStates::remember(
     const Sequence& sequence,
     bool on_disk) {
   std::vector<int32_t> memory;
-  const auto tokens = adapters_.key(request.adapter, sequence.known(), memory);
+  const auto tokens =
+      keys_.key(request.adapter, sequence.form, sequence.known(), memory);
   if (reads_cache(request) && !tokens.empty()) {
     const SnapshotSet states = sequence.snapshots();
     trie_.insert(tokens, states, lane);

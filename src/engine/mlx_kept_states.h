@@ -12,16 +12,17 @@
 #include "base/result.h"
 #include "cache/disk_tier.h"
 #include "cache/prefix_trie.h"
-#include "engine/adapter_key.h"
 #include "engine/engine.h"
 #include "engine/mlx_sequence.h"
 #include "engine/snapshot_plan.h"
+#include "engine/state_key.h"
 
 namespace rapid {
 
 struct JobLimits {
   int context = 0;
   int max_tokens = 0;  // of each choice, after memory and context
+  RotationForms forms;
 };
 
 class KeptStates {
@@ -35,7 +36,10 @@ class KeptStates {
       std::unique_ptr<DiskTier> disk);
 
   // Of the requests to come; before the first.
-  void know_adapters(AdapterKeys keys) { adapters_ = std::move(keys); }
+  void know(StateKeys keys, RotationForms forms) {
+    keys_ = std::move(keys);
+    forms_ = forms;
+  }
 
   // Law 4: bytes are known before anything runs. too_large says how many; a
   // prompt that is too long for one choice is the engine's to refuse.
@@ -51,8 +55,8 @@ class KeptStates {
   uint64_t page_bytes() const { return cost_.page_bytes(); }
   uint64_t fixed_bytes() const { return cost_.fixed_bytes; }
 
-  // Gives the sequence states with the longest kept prefix of its tokens.
-  // Returns how many of them an earlier request had, too.
+  // Gives the sequence states of its form, with the longest kept prefix of its
+  // tokens. Returns how many of them an earlier request had, too.
   int take_up(
       const Model& model,
       const StateOptions& options,
@@ -97,7 +101,8 @@ class KeptStates {
   StateCost cost_;
   uint64_t budget_;
   uint64_t most_kept_;
-  AdapterKeys adapters_;
+  StateKeys keys_;
+  RotationForms forms_;
   // Their tokens, and those on disk, are keys.
   PrefixTrie trie_;
   std::unique_ptr<DiskTier> disk_;

@@ -103,14 +103,13 @@ std::string state_fingerprint(
   const auto written =
       std::filesystem::last_write_time(options.model_path, none);
   return fmt::format(
-      "{} {} {} {} {} {} {}",
+      "{} {} {} {} {} {}",
       options.model_path,
       files.bytes(),
       written.time_since_epoch().count(),
       options.build,
       isa_name(active_isa()),
-      options.exact ? "exact" : fmt::format("fast{}", options.kv_bits),
-      options.context);  // some rotations go by it (0025)
+      options.exact ? "exact" : fmt::format("fast{}", options.kv_bits));
 }
 
 std::optional<DiskTierOptions> disk_options(

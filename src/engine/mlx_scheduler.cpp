@@ -168,11 +168,13 @@ bool Scheduler::awaits_prefix(const Ticketed& ticketed) {
     return false;
   }
   const std::span<const int32_t> prompt = ticketed.request.prompt;
+  const RotationForms& forms = model_.info().forms;
   bool out = false;
   for (Entry& entry : jobs_) {
     Job& job = *entry.job;
     if (!job.prefilling() || !job.request().use_cache ||
         job.request().adapter != ticketed.request.adapter ||
+        forms.of(job.request().prompt.size()) != forms.of(prompt.size()) ||
         job.request().prompt_logprobs || job.request().embedding) {
       continue;
     }
@@ -297,6 +299,7 @@ void Scheduler::restore(Entry& entry) {
 
 void Scheduler::give_states(const std::vector<Entry*>& order) {
   for (Entry* entry : order) {
+    entry->job->leave_form();
     if (entry->job->lacks_states()) {
       guarded(*entry->job, [&] { restore(*entry); });
     }

@@ -13,6 +13,7 @@
 //   many as pay (Speculator).
 // - When running requests outgrow memory the youngest loses its states. It
 //   waits, and then consumes its tokens again.
+// - A sequence that outgrows its rotation (RotationForms) is consumed again.
 // - A step that throws fails its request. If there were several, they start
 //   again one at a time, so that only the guilty one fails.
 //

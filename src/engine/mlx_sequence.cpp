@@ -13,6 +13,7 @@ void Sequence::take_up(
     states[i]->restore(*kept.states[i]);
   }
   consumed = kept.length;
+  form = options.form;
 }
 
 void Sequence::drop() {
@@ -46,6 +47,7 @@ Sequence Sequence::fork() const {
   Sequence out;
   out.tokens = tokens;
   out.consumed = consumed;
+  out.form = form;
   for (const auto& state : states) {
     out.states.push_back(state->fork());
   }

@@ -13,13 +13,15 @@
 namespace rapid {
 
 // Invariant between steps: `states` have consumed the first `consumed` of
-// `tokens`; without states that is none.
+// `tokens`; without states that is none. Their form is that of `tokens`, but
+// for a sequence that has just passed the border (RotationForms).
 struct Sequence {
   std::vector<int32_t> tokens;
   size_t consumed = 0;
   SequenceState states;
+  int form = 0;  // of the states
 
-  // Gives it states, whose first tokens come from `kept`.
+  // Gives it states as `options` says, whose first tokens come from `kept`.
   void take_up(
       const Model& model, const StateOptions& options, const TrieMatch& kept);
   // Gives them back; the tokens are to be consumed again.

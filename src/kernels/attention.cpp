@@ -166,16 +166,53 @@ mx::array normed(const mx::array& x, const RmsNorm& norm) {
   return mx::reshape(norm_rows(rows, norm), x.shape());
 }
 
+// Where the rows of a batch sit, and which rows' rotation has form 1.
+struct Places {
+  mx::array positions;              // [T]
+  int form = 0;                     // of the first row
+  std::optional<mx::array> longer;  // [T, 1, 1], where there are both forms
+};
+
+Places places_of(
+    std::span<const AttentionRows> batch,
+    const std::vector<int32_t>& positions) {
+  const auto count = static_cast<int>(positions.size());
+  Places out{
+      mx::array(positions.data(), {count}, mx::int32),
+      batch.front().pages->form,
+      std::nullopt};
+  std::vector<int32_t> forms;
+  for (const AttentionRows& rows : batch) {
+    forms.insert(forms.end(), static_cast<size_t>(rows.rows), rows.pages->form);
+  }
+  if (std::ranges::count(forms, out.form) != count) {
+    const mx::array all(forms.data(), {count, 1, 1}, mx::int32);
+    out.longer = mx::greater(all, mx::array(0));
+  }
+  return out;
+}
+
+mx::array turn_rows(
+    const mx::array& x, const Places& places, const RopeOptions& rope) {
+  if (!places.longer) {
+    return turn_heads(x, places.positions, rope, places.form);
+  }
+  return mx::where(
+      *places.longer,
+      turn_heads(x, places.positions, rope, 1),
+      turn_heads(x, places.positions, rope, 0));
+}
+
 mx::array turned(
     const mx::array& x,
     const std::optional<RmsNorm>& norm,
-    const mx::array& positions,
+    const Places& places,
     const AttentionOptions& o) {
   if (!norm) {
-    return turn_heads(x, positions, o.rope);
+    return turn_rows(x, places, o.rope);
   }
-  return o.norm_last ? normed(turn_heads(x, positions, o.rope), *norm)
-                     : turn_heads(normed(x, *norm), positions, o.rope);
+  return o.norm_last ? normed(turn_rows(x, places, o.rope), *norm)
+                     : turn_rows(normed(x, *norm), places, o.rope);
 }
 
 int start_of(const AttentionRows& rows, const AttentionOptions& o) {
@@ -223,14 +260,13 @@ mx::array attention_reference(
   const AttentionOptions& o = layer.options;
   const KvShape shape = batch.front().pages->shape;
   const std::vector<int32_t> at = positions_of(batch, o);
-  const mx::array positions(
-      at.data(), {static_cast<int>(at.size())}, mx::int32);
+  const Places places = places_of(batch, at);
   const int parts_of_q = o.gated ? 2 : 1;
   const mx::array q_parts = mx::reshape(
       heads_of(qkv, 0, parts_of_q * o.heads, shape.dim),
       {qkv.shape(0), o.heads, parts_of_q, shape.dim});
   const mx::array q =
-      grown(turned(mx::take(q_parts, 0, 2), o.q_norm, positions, o), at, o);
+      grown(turned(mx::take(q_parts, 0, 2), o.q_norm, places, o), at, o);
   const bool shared = o.source == KvSource::shared;
   std::vector<mx::array> kv;  // k and v
   if (!shared) {
@@ -240,8 +276,7 @@ mx::array attention_reference(
         o.source == KvSource::key
             ? k
             : heads_of(qkv, first + shape.heads, shape.heads, shape.dim);
-    kv = {
-        turned(k, o.k_norm, positions, o), o.v_norm ? normed(v, *o.v_norm) : v};
+    kv = {turned(k, o.k_norm, places, o), o.v_norm ? normed(v, *o.v_norm) : v};
   }
   std::vector<mx::array> parts;
   for (const AttentionRows& rows : batch) {

@@ -6,12 +6,14 @@
 // [max(0, p - window + 1), p] of its own sequence. Tiles sit at fixed
 // absolute positions (a page is a tile) and their partial softmax results are
 // merged in page order, so a row's result never depends on how many rows came
-// with it. Softmax and sums are float32.
+// with it. Softmax and sums are float32. The sequences of a batch may have
+// their rotations in different forms (PageList::form).
 //
 // A page is the unit of sharing. A page that two sequences hold is never
 // written: PageList::prepare_append copies it first.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -55,6 +57,7 @@ struct PageList {
   KvShape shape;
   std::vector<std::shared_ptr<KvPage>> pages;  // null = freed (sliding)
   int length = 0;  // tokens held, including the freed ones
+  int form = 0;    // of the rotation that its keys have (RopeOptions)
 
   // Makes room for `count` tokens: new pages at the end, and a copy of the
   // last one if it is shared and not full.
@@ -107,9 +110,12 @@ float query_growth(const AttentionOptions& options, int position);
 // The options of a layer and what follows from them, made once.
 struct Attention {
   explicit Attention(AttentionOptions o)
-      : options(std::move(o)), frequencies(rope_frequencies(options.rope)) {}
+      : options(std::move(o)),
+        frequencies{
+            rope_frequencies(options.rope, 0),
+            rope_frequencies(options.rope, 1)} {}
   AttentionOptions options;
-  std::vector<float> frequencies;
+  std::array<std::vector<float>, kRopeForms> frequencies;  // by form
 };
 
 using AttentionPtr = std::shared_ptr<const Attention>;

@@ -13,6 +13,7 @@ struct AttentionSequence {
   int start = 0;  // position of its first new row
   int first_row = 0;
   int rows = 0;
+  int form = 0;  // of the rotation
 };
 
 struct AttentionCall {

@@ -94,7 +94,9 @@ mx::array attention_cpu(
     check(
         list.pages.size() * kPageTokens >= static_cast<size_t>(end),
         "no room in the pages: call prepare_append first");
-    call.sequences.push_back({list.pages, start, rows.first_row, rows.rows});
+    check(list.form >= 0 && list.form < kRopeForms, "no such form");
+    call.sequences.push_back(
+        {list.pages, start, rows.first_row, rows.rows, list.form});
     list.length = end;
     row += rows.rows;
   }

@@ -106,18 +106,20 @@ mx::array positions_array(std::span<const AttentionRows> batch) {
   return *array;
 }
 
-mx::array frequencies_of(const Attention& layer) {
-  thread_local std::unordered_map<const Attention*, Sent> sent;
-  if (sent.size() > 1024) {
-    sent.clear();
+mx::array frequencies_of(const Attention& layer, int form) {
+  thread_local std::unordered_map<const Attention*, Sent> sent[kRopeForms];
+  auto& of_form = sent[form];
+  if (of_form.size() > 1024) {
+    of_form.clear();
   }
-  Sent& mine = sent[&layer];
+  Sent& mine = of_form[&layer];
+  const auto& frequencies = layer.frequencies[static_cast<size_t>(form)];
   std::vector<int64_t> bits;
-  for (const float f : layer.frequencies) {
+  for (const float f : frequencies) {
     bits.push_back(static_cast<int64_t>(static_cast<double>(f) * 1e15));
   }
   if (!mine.array || mine.values != bits) {
-    std::vector<float> all = layer.frequencies;
+    std::vector<float> all = frequencies;
     all.push_back(0);  // never empty
     mine.values = bits;
     mine.array = mx::array(all.data(), {static_cast<int>(all.size())});
@@ -134,7 +136,7 @@ struct Call {
   int flags;
   int most_pages;
   mx::array table;
-  mx::array freqs;
+  mx::array freqs;  // of the first sequence
 
   const AttentionOptions& options() const { return layer.options; }
   const mx::array& weight_of(const std::optional<RmsNorm>& norm) const {
@@ -223,12 +225,13 @@ mx::array tiles(const Call& call, size_t sequence) {
   const auto first = static_cast<int>(sequence) * call.most_pages;
   const mx::array table =
       mx::slice(call.table, {first}, {first + call.most_pages});
+  const mx::array freqs = frequencies_of(call.layer, rows.pages->form);
   const mx::array q =
       gpu_kernel("attention_rows", {{"DIM", dim}})
           .run(
               {call.qkv,
                table,
-               call.freqs,
+               freqs,
                call.weight_of(o.q_norm),
                call.weight_of(o.k_norm)},
               {mx::Shape{rows.rows, o.heads, dim}},
@@ -279,7 +282,9 @@ std::optional<mx::array> attention_gpu(
   for (const AttentionRows& rows : batch) {
     const int end = rows.pages->length + rows.rows;
     most = std::max(most, (end + kPageTokens - 1) / kPageTokens);
-    single = single && rows.rows == 1;
+    // A step has the frequencies of one form.
+    single = single && rows.rows == 1 &&
+             rows.pages->form == batch.front().pages->form;
   }
   const Call call{
       qkv,
@@ -289,7 +294,7 @@ std::optional<mx::array> attention_gpu(
       flags_of(layer.options),
       most,
       page_table(layer, batch, most),
-      frequencies_of(layer)};
+      frequencies_of(layer, batch.front().pages->form)};
   std::vector<mx::array> parts;
   if (single) {
     parts.push_back(step(call));

@@ -28,7 +28,7 @@ void turn_head(
   } else if (to != from) {
     std::copy_n(from, dim, to);
   }
-  const auto pairs = static_cast<int>(call.layer->frequencies.size());
+  const auto pairs = static_cast<int>(call.layer->frequencies[0].size());
   rotate(to, turn, pairs, o.rope.interleaved);
   if (norm && o.norm_last) {
     apply(to);
@@ -216,25 +216,39 @@ void take_row(
   }
 }
 
-}  // namespace
-
-void take_rows(const AttentionCall& call) {
+// The rows of the sequences whose rotation has this form.
+void take_rows_of(const AttentionCall& call, int form) {
   std::vector<int32_t> positions;
   for (const AttentionSequence& s : call.sequences) {
-    for (int row = 0; row < s.rows; ++row) {
+    for (int row = 0; s.form == form && row < s.rows; ++row) {
       positions.push_back(s.start + row);
     }
   }
-  const std::vector<float>& frequencies = call.layer->frequencies;
+  if (positions.empty()) {
+    return;
+  }
+  const auto& frequencies = call.layer->frequencies[static_cast<size_t>(form)];
   const float* turns =
       rotation_table(frequencies, call.options().rope.amplitude, positions);
   for (const AttentionSequence& s : call.sequences) {
+    if (s.form != form) {
+      continue;
+    }
     ThreadPool::global().run(s.rows, 8, [&](int begin, int end) {
       for (int row = begin; row < end; ++row) {
-        const auto at = static_cast<size_t>(s.first_row + row);
+        const auto at = static_cast<size_t>(row);
         take_row(call, s, row, turns + at * 2 * frequencies.size());
       }
     });
+    turns += static_cast<size_t>(s.rows) * 2 * frequencies.size();
+  }
+}
+
+}  // namespace
+
+void take_rows(const AttentionCall& call) {
+  for (int form = 0; form < kRopeForms; ++form) {
+    take_rows_of(call, form);
   }
 }
 

@@ -27,14 +27,17 @@ mx::array gated_reference(
       mx::multiply(mx::multiply(gate, mx::array(0.5f)), one), up);
 }
 
-std::vector<float> rope_frequencies(const RopeOptions& o) {
+std::vector<float> rope_frequencies(const RopeOptions& o, int form) {
+  const std::vector<float>& factors = form > 0 && !o.long_factors.empty()
+                                          ? o.long_factors
+                                          : o.frequency_factors;
   std::vector<float> out(static_cast<size_t>(o.dims / 2));
   for (size_t i = 0; i < out.size(); ++i) {
     const float exponent =
         static_cast<float>(2 * i) / static_cast<float>(o.dims);
     out[i] = 1.0f / std::pow(o.base, exponent);
-    if (!o.frequency_factors.empty()) {
-      out[i] /= o.frequency_factors[i];
+    if (!factors.empty()) {
+      out[i] /= factors[i];
     }
     out[i] *= o.scale;
   }
@@ -42,11 +45,14 @@ std::vector<float> rope_frequencies(const RopeOptions& o) {
 }
 
 mx::array rope_reference(
-    const mx::array& x, const mx::array& positions, const RopeOptions& o) {
+    const mx::array& x,
+    const mx::array& positions,
+    const RopeOptions& o,
+    int form) {
   if (o.dims == 0) {
     return x;
   }
-  const std::vector<float> frequencies = rope_frequencies(o);
+  const std::vector<float> frequencies = rope_frequencies(o, form);
   const int pairs = o.dims / 2;
   const int rows = x.shape(0);
   const int heads = x.shape(1);

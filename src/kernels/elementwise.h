@@ -31,13 +31,23 @@ struct RopeOptions {
   // pair as it is.
   std::vector<float> frequency_factors;
   float amplitude = 1.0f;  // the rotated part is multiplied by it
+  // A rotation of two forms: a sequence of more than `border` tokens has these
+  // divisors at all its positions (form 1), one of fewer the others (form 0).
+  // Empty and 0: there is one form.
+  std::vector<float> long_factors = {};
+  int border = 0;
 };
 
+constexpr int kRopeForms = 2;
+
 // Radians per position of each pair [dims/2]: scale / base^(2i/dims) / factor.
-std::vector<float> rope_frequencies(const RopeOptions& o);
+std::vector<float> rope_frequencies(const RopeOptions& o, int form = 0);
 
 // x [T, H, D], positions [T] int32: row t is rotated by positions[t].
 mx::array rope_reference(
-    const mx::array& x, const mx::array& positions, const RopeOptions& o);
+    const mx::array& x,
+    const mx::array& positions,
+    const RopeOptions& o,
+    int form = 0);
 
 }  // namespace rapid

@@ -15,13 +15,16 @@ mx::array fast_rms_norm(const mx::array& x, const RmsNorm& norm) {
 }
 
 mx::array fast_rope(
-    const mx::array& x, const mx::array& positions, const RopeOptions& o) {
+    const mx::array& x,
+    const mx::array& positions,
+    const RopeOptions& o,
+    int form) {
   if (o.dims == 0) {
     return x;
   }
   // MLX wants the reciprocals of our frequencies, and a sequence for each
   // offset: every row is a sequence of length one.
-  std::vector<float> periods = rope_frequencies(o);
+  std::vector<float> periods = rope_frequencies(o, form);
   for (float& f : periods) {
     f = 1.0f / f;
   }
@@ -67,9 +70,12 @@ mx::array norm_rows(const mx::array& x, const RmsNorm& norm) {
 }
 
 mx::array turn_heads(
-    const mx::array& x, const mx::array& positions, const RopeOptions& o) {
-  return on_gpu() ? fast_rope(x, positions, o)
-                  : rope_reference(x, positions, o);
+    const mx::array& x,
+    const mx::array& positions,
+    const RopeOptions& o,
+    int form) {
+  return on_gpu() ? fast_rope(x, positions, o, form)
+                  : rope_reference(x, positions, o, form);
 }
 
 }  // namespace rapid

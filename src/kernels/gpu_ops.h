@@ -15,7 +15,10 @@ mx::array fast_rms_norm(const mx::array& x, const RmsNorm& norm);
 
 // x [T, H, D], positions [T] int32.
 mx::array fast_rope(
-    const mx::array& x, const mx::array& positions, const RopeOptions& o);
+    const mx::array& x,
+    const mx::array& positions,
+    const RopeOptions& o,
+    int form = 0);
 
 // q [n, Hq, D], keys [H, D, L], values [H, L, D], seen [n, L] bool ->
 // [n, Hq, D]: softmax(scale q k) v over what each row sees, and, if given,
@@ -31,6 +34,9 @@ mx::array fast_attention(
 // The fused op on a GPU, else the definition.
 mx::array norm_rows(const mx::array& x, const RmsNorm& norm);
 mx::array turn_heads(
-    const mx::array& x, const mx::array& positions, const RopeOptions& o);
+    const mx::array& x,
+    const mx::array& positions,
+    const RopeOptions& o,
+    int form = 0);
 
 }  // namespace rapid

@@ -134,7 +134,8 @@ Result<std::unique_ptr<Model>> load_block_decoder(
         {.heads = block.attention.kv_heads,
          .dim = block.attention.head_dim,
          .window = block.attention.window,
-         .far_keys = next.far_keys()});
+         .far_keys = next.far_keys(),
+         .border = block.attention.rope.border});
     layers.push_back(std::move(next));
   }
   RAPID_CHECK(finish_weights(*map, *files, shape));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "state/compressed_kv.h"
@@ -115,6 +116,13 @@ Result<DecoderSpine> DecoderSpine::load(
       .adaptable = root.adaptable()};
 }
 
+Decoder::Decoder(DecoderSpine spine) : spine_(std::move(spine)) {
+  int& border = spine_.info.forms.border;
+  for (const KvLayer& layer : spine_.states) {
+    border = std::max(border, layer.border);
+  }
+}
+
 SequenceState Decoder::make_states(const StateOptions& options) const {
   SequenceState out;
   out.reserve(spine_.states.size());
@@ -133,7 +141,8 @@ SequenceState Decoder::make_states(const StateOptions& options) const {
         layer.far_keys && options.kv_bits == 4 ? 8 : options.kv_bits;
     out.push_back(std::make_unique<PagedKv>(
         KvShape::of(layer.heads, layer.dim, options.kv_dtype, bits),
-        layer.window));
+        layer.window,
+        options.form));
   }
   return out;
 }

@@ -24,6 +24,7 @@ struct KvLayer {
   int dim = 0;
   int window = 0;         // 0 = full attention
   bool far_keys = false;  // 4 bits become 8 (SelfAttention::far_keys)
+  int border = 0;         // RopeOptions::border
   std::shared_ptr<const RecurrentRule> rule = nullptr;
   std::optional<CompressedShape> compressed = std::nullopt;
 };
@@ -62,7 +63,7 @@ class Decoder : public Model {
   mx::array hidden(std::span<const SequenceInput> batch) final;
 
  protected:
-  explicit Decoder(DecoderSpine spine) : spine_(std::move(spine)) {}
+  explicit Decoder(DecoderSpine spine);
 
   // What the layers find in batch.beside; ids [T], x [T, hidden] embedded.
   virtual std::optional<mx::array> beside(

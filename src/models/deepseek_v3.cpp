@@ -198,7 +198,10 @@ Result<std::unique_ptr<Model>> load_deepseek_v3(
             options,
             is_sparse[static_cast<size_t>(i)] ? &sparse : nullptr));
     layers.push_back(std::move(next));
-    spine.states.push_back({1, options.rope + options.rank, 0});
+    spine.states.push_back(
+        {.heads = 1,
+         .dim = options.rope + options.rank,
+         .border = options.rotation.border});
   }
   RAPID_CHECK(finish_weights(*map, *files, shape));
   return std::unique_ptr<Model>(std::make_unique<LayersDecoder<LatentLayer>>(

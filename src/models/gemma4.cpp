@@ -368,7 +368,11 @@ Result<std::unique_ptr<Model>> load_gemma4(
     layers.push_back(std::move(next));
     const Gemma4Layer& plan = config.layers[static_cast<size_t>(i)];
     if (!plan.shared) {
-      spine.states.push_back({plan.kv_heads, plan.head_dim, plan.window});
+      spine.states.push_back(
+          {.heads = plan.kv_heads,
+           .dim = plan.head_dim,
+           .window = plan.window,
+           .border = plan.rope.border});
     }
   }
   RAPID_CHECK(finish_weights(*map, *files, shape));

@@ -222,7 +222,8 @@ Result<LayerPart> load_mixer(
            .scale = config.attention_scale,
            .paired_rows = config.paired_rows},
           {std::move(before), std::nullopt}));
-  states.push_back({s.kv_heads, s.head_dim, 0});
+  states.push_back(
+      {.heads = s.kv_heads, .dim = s.head_dim, .border = config.rope.border});
   return state_part(std::move(attention), index);
 }
 

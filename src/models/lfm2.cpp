@@ -187,7 +187,8 @@ Result<LayerPart> load_mixer(
            .rope = config.rope,
            .scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim))},
           {std::move(before), std::nullopt}));
-  states.push_back({s.kv_heads, s.head_dim, 0});
+  states.push_back(
+      {.heads = s.kv_heads, .dim = s.head_dim, .border = config.rope.border});
   return state_part(std::move(attention), index);
 }
 

@@ -11,6 +11,7 @@
 #include <mlx/mlx.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -27,6 +28,22 @@ namespace rapid {
 
 namespace mx = mlx::core;
 
+// Some rotations go by the length of the whole sequence (RopeOptions::border):
+// states of one form are no use to a sequence of the other. A sequence that
+// passes the border is consumed again from its start.
+struct RotationForms {
+  int border = 0;  // 0 = there is one form
+
+  int of(size_t length) const {
+    return border > 0 && length > static_cast<size_t>(border) ? 1 : 0;
+  }
+  // Tokens that a sequence of `length` may get before its form is another.
+  int room(size_t length) const {
+    return border == 0 || of(length) > 0 ? std::numeric_limits<int>::max()
+                                         : border - static_cast<int>(length);
+  }
+};
+
 struct ModelInfo {
   std::string architecture;
   int vocabulary = 0;      // width of the logits
@@ -38,6 +55,7 @@ struct ModelInfo {
   uint64_t weight_bytes = 0;
   // End tokens that config.json or GGUF metadata name; often empty.
   std::vector<int32_t> end_tokens;
+  RotationForms forms;
 };
 
 struct StateOptions {
@@ -45,6 +63,7 @@ struct StateOptions {
   int kv_bits = 0;  // keys and values as codes of 8 or 4 bits; 0 = floats
   // That a state which cannot trim goes back without a snapshot.
   int rewind_tokens = 0;
+  int form = 0;  // ModelInfo::forms, of the whole sequence's length
 };
 
 struct SequenceInput {

@@ -161,21 +161,26 @@ Status add_yarn(const RopeReader& in, RopeOptions& rope) {
 }
 
 Status take_factors(
-    const RopeReader& in, std::string_view key, RopeOptions& rope) {
+    const RopeReader& in,
+    std::string_view key,
+    int pairs,
+    std::vector<float>& factors) {
   const Json& list = in.at(key);
-  if (!list.is_array() || list.size() != static_cast<size_t>(rope.dims / 2)) {
-    return bad_rope(key, fmt::format("{} numbers", rope.dims / 2));
+  if (!list.is_array() || list.size() != static_cast<size_t>(pairs)) {
+    return bad_rope(key, fmt::format("{} numbers", pairs));
   }
-  rope.frequency_factors.clear();
+  factors.clear();
   for (const Json& value : list) {
     if (!value.is_number() || value.get<float>() <= 0) {
       return bad_rope(key, "positive numbers");
     }
-    rope.frequency_factors.push_back(value.get<float>());
+    factors.push_back(value.get<float>());
   }
   return {};
 }
 
+// Sequences beyond the trained length have factors of their own, where the
+// context lets any get so long.
 Status add_longrope(const RopeReader& in, RopeOptions& rope) {
   RAPID_TRY(const double factor, in.stretch());
   RAPID_TRY(const double trained, in.original());
@@ -183,8 +188,12 @@ Status add_longrope(const RopeReader& in, RopeOptions& rope) {
       factor <= 1 ? 1.0 : std::sqrt(1 + std::log(factor) / std::log(trained));
   RAPID_TRY(const double amplitude, in.number("attention_factor", wanted));
   RAPID_TRY(const double reach, in.positive("context", trained));
-  RAPID_CHECK(
-      take_factors(in, reach > trained ? "long_factor" : "short_factor", rope));
+  const int pairs = rope.dims / 2;
+  RAPID_CHECK(take_factors(in, "short_factor", pairs, rope.frequency_factors));
+  if (reach > trained) {
+    RAPID_CHECK(take_factors(in, "long_factor", pairs, rope.long_factors));
+    rope.border = static_cast<int>(trained);
+  }
   rope.amplitude = static_cast<float>(amplitude);
   return {};
 }
@@ -268,7 +277,8 @@ Result<RopeOptions> rope_from_config(
   RAPID_CHECK(add_kind(in, kind, out));
   // GGUF's tensor rope_freqs.weight.
   if (in.has("frequency_factors")) {
-    RAPID_CHECK(take_factors(in, "frequency_factors", out));
+    RAPID_CHECK(take_factors(
+        in, "frequency_factors", out.dims / 2, out.frequency_factors));
   }
   return out;
 }

@@ -7,10 +7,10 @@
 // Kinds and their formulas are those of transformers' modeling_rope_utils.py:
 // default, linear, llama3, yarn, longrope, dynamic, proportional.
 //
-// A rotation never depends on how long a sequence turns out (law 3), so two
-// kinds are settled at load (docs/decisions/0025-longrope-at-load.md):
-// longrope takes its long factors when the context is longer than the trained
-// one; dynamic is the plain rotation, as a context ends where it would begin.
+// Longrope has two forms, by the length of the whole sequence
+// (docs/decisions/0025-longrope-by-length.md): a border, where the context is
+// longer than the trained length, else the short form alone. Dynamic is the
+// plain rotation, as a context ends where it would begin.
 #pragma once
 
 #include <string_view>

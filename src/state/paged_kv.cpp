@@ -188,8 +188,9 @@ class PagedBuilder final : public SnapshotBuilder {
 
 }  // namespace
 
-PagedKv::PagedKv(KvShape shape, int window) : window_(window) {
+PagedKv::PagedKv(KvShape shape, int window, int form) : window_(window) {
   list_.shape = shape;
+  list_.form = form;
 }
 
 bool PagedKv::trim(int n) {
@@ -212,7 +213,9 @@ std::shared_ptr<const StateSnapshot> PagedKv::snapshot() const {
 }
 
 void PagedKv::restore(const StateSnapshot& snapshot) {
+  const int form = list_.form;  // a snapshot from disk does not know it
   list_ = dynamic_cast<const PagedSnapshot&>(snapshot).list();
+  list_.form = form;
 }
 
 std::unique_ptr<SnapshotBuilder> PagedKv::builder() const {

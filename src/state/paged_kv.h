@@ -4,6 +4,9 @@
 // A sliding layer frees the pages that no query can reach any more, so it can
 // trim only while the window before the new end is still held; trim() then
 // says false.
+//
+// Its keys are rotated in the form that it was made for (PageList::form), those
+// of its snapshots too: who keeps one must know which.
 #pragma once
 
 #include "kernels/attention.h"
@@ -14,7 +17,7 @@ namespace rapid {
 class PagedKv final : public LayerState {
  public:
   // window 0 = full attention.
-  PagedKv(KvShape shape, int window);
+  PagedKv(KvShape shape, int window, int form = 0);
 
   int length() const override { return list_.length; }
   size_t bytes() const override { return list_.bytes(); }

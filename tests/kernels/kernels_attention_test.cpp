@@ -15,6 +15,7 @@ struct Case {
   mx::Dtype dtype = mx::float32;
   int bits = 0;
   AttentionPtr layer = nullptr;
+  int form = 0;
 
   KvShape shape() const { return KvShape::of(kv_heads, dim, dtype, bits); }
   std::string name() const {
@@ -98,6 +99,7 @@ mx::array part(const mx::array& a, int first, int count) {
 PageList pages_for(const Case& c) {
   PageList out;
   out.shape = c.shape();
+  out.form = c.form;
   return out;
 }
 
@@ -151,14 +153,15 @@ TEST_P(AttentionOp, ChunksAndThreadsDoNotMatter) {
   }
 }
 
-// Two sequences in one call, at different places, equal each of them alone.
-void expect_batch_is_its_rows(const Case& c) {
+// Two sequences in one call, at different places, equal each of them alone;
+// `other` is the second one's case.
+void expect_batch_is_its_rows(const Case& c, const Case& other) {
   const mx::array a = inputs(c, 130, 7);
   const mx::array b = inputs(c, 70, 11);
   const std::vector<float> alone_a = in_chunks(c, a, 130);
-  const std::vector<float> alone_b = in_chunks(c, b, 70);
+  const std::vector<float> alone_b = in_chunks(other, b, 70);
   PageList first = pages_for(c);
-  PageList second = pages_for(c);
+  PageList second = pages_for(other);
   const auto both = [&](int a_at, int a_n, int b_at, int b_n) {
     first.prepare_append(a_n);
     second.prepare_append(b_n);
@@ -187,7 +190,64 @@ void expect_batch_is_its_rows(const Case& c) {
 
 TEST_P(AttentionOp, ABatchEqualsItsRows) {
   for (const Case& c : cases()) {
-    expect_batch_is_its_rows(c);
+    expect_batch_is_its_rows(c, c);
+  }
+}
+
+// A rotation of two forms.
+std::vector<Case> long_cases() {
+  std::vector<Case> out = {
+      {9, 3, 64, {.scale = 0.125f}},
+      {4, 2, 64, {.scale = 0.125f}, mx::float16},
+      {4, 2, 64, {.scale = 0.125f, .window = 90}, mx::uint8, 8},
+      {4, 2, 64, {.scale = 0.125f}, mx::uint8, 4}};
+  out[1].options.k_norm = head_norm(64, 32);
+  for (Case& c : out) {
+    c.options.heads = c.heads;
+    c.options.rope = {.dims = 48, .amplitude = 1.2f, .border = 100};
+    c.options.rope.frequency_factors.assign(24, 1.5f);
+    c.options.rope.long_factors.assign(24, 4.0f);
+    c.layer = std::make_shared<const Attention>(c.options);
+  }
+  return out;
+}
+
+TEST_P(AttentionOp, TheFormOfThePagesIsThatOfTheRotation) {
+  for (Case c : long_cases()) {
+    const mx::array in = inputs(c, 150, 51);
+    const std::vector<float> brief = in_chunks(c, in, 90);
+    c.form = 1;
+    const std::vector<float> got = in_chunks(c, in, 90);
+    EXPECT_GT(distance(got, brief), 2e-2f) << c.name();
+    EXPECT_TRUE(same_bits(got, in_chunks(c, in, 13))) << c.name();
+    Case plain = c;  // these divisors are its only ones
+    plain.form = 0;
+    plain.options.rope.frequency_factors.assign(24, 4.0f);
+    plain.layer = std::make_shared<const Attention>(plain.options);
+    EXPECT_TRUE(same_bits(got, in_chunks(plain, in, 90))) << c.name();
+    const ScopedReference forced;
+    EXPECT_LT(distance(got, in_chunks(c, in, 90)), tolerance(c)) << c.name();
+  }
+}
+
+TEST_P(AttentionOp, ABatchMayHaveBothForms) {
+  for (const Case& c : long_cases()) {
+    Case longer = c;
+    longer.form = 1;
+    expect_batch_is_its_rows(c, longer);
+    expect_batch_is_its_rows(longer, c);
+    const auto batch = [&] {
+      PageList first = pages_for(longer);
+      PageList second = pages_for(c);
+      first.prepare_append(20);
+      second.prepare_append(30);
+      const std::vector<AttentionRows> rows = {
+          {&first, 0, 20}, {&second, 20, 30}};
+      return values(attention(inputs(c, 50, 52), c.layer, rows));
+    };
+    const std::vector<float> got = batch();
+    const ScopedReference forced;
+    EXPECT_LT(distance(got, batch()), tolerance(c)) << c.name();
   }
 }
 

@@ -56,5 +56,18 @@ TEST_F(Elementwise, FrequenciesScaleAndDivide) {
   EXPECT_FLOAT_EQ(got[1], 0.1f * 0.5f / 4.0f);
 }
 
+TEST_F(Elementwise, LongerSequencesHaveTheirOwnDivisors) {
+  RopeOptions o{.dims = 4, .frequency_factors = {1.0f, 4.0f}};
+  EXPECT_EQ(rope_frequencies(o, 1), rope_frequencies(o));
+  o.long_factors = {2.0f, 3.0f};
+  o.border = 8;
+  EXPECT_FLOAT_EQ(rope_frequencies(o, 1)[0], 0.5f);
+  EXPECT_FLOAT_EQ(rope_frequencies(o, 1)[1], 0.01f / 3.0f);
+  const mx::array at({2}, mx::int32);
+  const mx::array x({1.0f, 0.0f, 0.0f, 1.0f}, {1, 1, 4});
+  EXPECT_FLOAT_EQ(values(rope_reference(x, at, o))[0], std::cos(2.0f));
+  EXPECT_FLOAT_EQ(values(rope_reference(x, at, o, 1))[0], std::cos(1.0f));
+}
+
 }  // namespace
 }  // namespace rapid::testing

@@ -421,6 +421,8 @@ std::vector<AttentionCase> attention_cases() {
   AttentionOptions& capped = with(8, 1, 128);
   capped.softcap = 5.0f;
   capped.rope.amplitude = 1.2f;
+  AttentionOptions& longer = with(4, 2, 128);
+  longer.rope.long_factors.assign(64, 3.0f);
   return out;
 }
 
@@ -431,7 +433,8 @@ TEST_F(OnGpu, Attention) {
       const auto layer = std::make_shared<const Attention>(c.options);
       const KvShape shape = KvShape::of(c.kv_heads, c.dim, mx::float16, 0);
       PageList a{shape, {}, 0};
-      PageList b{shape, {}, 0};
+      // One form of the rotation beside the other, where there are two.
+      PageList b{shape, {}, 0, c.options.rope.long_factors.empty() ? 0 : 1};
       const int width =
           ((c.options.gated ? 2 : 1) * c.heads + 2 * c.kv_heads) * c.dim;
       std::vector<float> out;

@@ -30,10 +30,12 @@ struct Options {
   int threads = 0;  // all
   int kv_bits = 16;
 
-  StateOptions states() const {
-    return {
-        .kv_dtype = exact ? mx::float32 : mx::float16,
-        .kv_bits = kv_bits < 16 ? kv_bits : 0};
+  // Of a sequence of so many tokens.
+  SequenceState states(const Model& model, size_t tokens) const {
+    return model.make_states(
+        {.kv_dtype = exact ? mx::float32 : mx::float16,
+         .kv_bits = kv_bits < 16 ? kv_bits : 0,
+         .form = model.info().forms.of(tokens)});
   }
 };
 
@@ -72,7 +74,7 @@ bool write_window(
     std::span<const int32_t> ids,
     const Options& options,
     std::FILE* out) {
-  SequenceState states = model.make_states(options.states());
+  SequenceState states = options.states(model, ids.size());
   for (size_t at = 0; at < ids.size(); at += options.chunk) {
     SequenceInput input;
     input.tokens = ids.subspan(at, std::min(options.chunk, ids.size() - at));
@@ -98,7 +100,7 @@ double decode_rate(
     std::span<const int32_t> ids,
     const Options& options,
     int count) {
-  SequenceState states = model.make_states(options.states());
+  SequenceState states = options.states(model, static_cast<size_t>(count));
   Clock::time_point start;
   for (int i = 0; i <= count; ++i) {
     if (i == 1) {

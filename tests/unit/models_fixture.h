@@ -72,6 +72,13 @@ inline std::unique_ptr<Model> load_model(
   return *std::move(model);
 }
 
+// States for a sequence that will have so many tokens.
+inline SequenceState states_for(
+    const Model& model, size_t length, StateOptions options = {}) {
+  options.form = model.info().forms.of(length);
+  return model.make_states(options);
+}
+
 // Evaluates one forward pass as the engine does, and copies its rows out.
 inline std::vector<float> run(
     Model& model, std::span<const SequenceInput> batch) {

@@ -39,8 +39,11 @@ class Logits : public testing::TestWithParam<Case> {
 
   std::span<const int32_t> tokens() const { return fixture_.tokens; }
 
+  // All of the fixture's tokens, or the first of as many.
+  SequenceState fresh() const { return states_for(*model_, tokens().size()); }
+
   std::vector<float> whole() {
-    SequenceState states = model_->make_states({});
+    SequenceState states = fresh();
     return run_all(*model_, states, tokens());
   }
 
@@ -78,7 +81,7 @@ TEST_P(Logits, EqualTransformers) {
 }
 
 TEST_P(Logits, OneByOneIsWhole) {
-  SequenceState states = model_->make_states({});
+  SequenceState states = fresh();
   std::vector<float> got;
   for (size_t i = 0; i < tokens().size(); ++i) {
     append(got, run_all(*model_, states, tokens().subspan(i, 1)));
@@ -87,7 +90,7 @@ TEST_P(Logits, OneByOneIsWhole) {
 }
 
 TEST_P(Logits, ChunksAreWhole) {
-  SequenceState states = model_->make_states({});
+  SequenceState states = fresh();
   std::vector<float> got;
   for (size_t at = 0, n = 1; at < tokens().size(); at += n, n = n * 2 + 1) {
     const size_t count = std::min(n, tokens().size() - at);
@@ -103,9 +106,9 @@ TEST_P(Logits, ChunksAcrossPagesAreWhole) {
     ids.insert(ids.end(), tokens().begin(), tokens().end());
   }
   const std::span<const int32_t> all(ids);
-  SequenceState whole = model_->make_states({});
+  SequenceState whole = states_for(*model_, ids.size());
   const std::vector<float> want = run_all(*model_, whole, all);
-  SequenceState states = model_->make_states({.rewind_tokens = 4});
+  SequenceState states = states_for(*model_, ids.size(), {.rewind_tokens = 4});
   std::vector<float> got = run_all(*model_, states, all.first(60));
   for (size_t i = 60; i < 68; ++i) {
     append(got, run_all(*model_, states, all.subspan(i, 1)));
@@ -124,7 +127,7 @@ TEST_P(Logits, ChunksAcrossPagesAreWhole) {
 // A state that cannot trim goes back to a snapshot.
 TEST_P(Logits, TrimmedAndRefilledIsWhole) {
   const size_t kept = 17;
-  SequenceState states = model_->make_states({});
+  SequenceState states = fresh();
   std::vector<float> got = run_all(*model_, states, tokens().first(kept));
   std::vector<std::shared_ptr<const StateSnapshot>> snapshots;
   for (const auto& state : states) {
@@ -143,9 +146,9 @@ TEST_P(Logits, TrimmedAndRefilledIsWhole) {
 
 TEST_P(Logits, BatchedIsAlone) {
   // Three sequences at different places; the middle one is ours.
-  SequenceState before = model_->make_states({});
-  SequenceState ours = model_->make_states({});
-  SequenceState after = model_->make_states({});
+  SequenceState before = fresh();
+  SequenceState ours = fresh();
+  SequenceState after = fresh();
   run_all(*model_, before, tokens().subspan(5, 9));
   std::vector<float> got = run_all(*model_, ours, tokens().first(11));
   using enum SequenceInput::Logits;
@@ -170,7 +173,7 @@ TEST_P(Logits, BatchedIsAlone) {
 }
 
 TEST_P(Logits, NoRowsAskedGivesOneHiddenRow) {
-  SequenceState states = model_->make_states({});
+  SequenceState states = fresh();
   const SequenceInput input{
       tokens().first(20), &states, SequenceInput::Logits::none};
   const std::vector<float> hidden = run(*model_, {&input, 1});
@@ -192,7 +195,7 @@ TEST_P(Logits, FewOpsAndNoMlxProduct) {
   if (!cpu_kernels_active()) {
     GTEST_SKIP() << "this build has no CPU kernels";
   }
-  SequenceState states = model_->make_states({});
+  SequenceState states = fresh();
   // Not so many rows that layers are evaluated on the way.
   const SequenceInput input{
       tokens().first(40), &states, SequenceInput::Logits::all};

@@ -36,13 +36,50 @@ TEST(Rope, EqualsTransformers) {
          .context = golden["context"]});
     ASSERT_TRUE(rope) << rope.error().what;
     EXPECT_NEAR(rope->amplitude, golden["amplitude"].get<float>(), 1e-6f);
-    const std::vector<float> got = rope_frequencies(*rope);
+    const RotationForms forms{rope->border};
+    const std::vector<float> got =
+        rope_frequencies(*rope, forms.of(golden["context"].get<size_t>()));
     const auto want = golden["frequencies"].get<std::vector<float>>();
     ASSERT_EQ(got.size(), want.size());
     for (size_t i = 0; i < got.size(); ++i) {
       EXPECT_NEAR(got[i], want[i], 2e-6f * want[i]) << i;
     }
   }
+}
+
+Json longrope(int context) {
+  return {
+      {"rope_type", "longrope"},
+      {"max_position_embeddings", 64},
+      {"original_max_position_embeddings", 32},
+      {"short_factor", {1.0, 2.0}},
+      {"long_factor", {3.0, 4.0}},
+      {"context", context}};
+}
+
+TEST(Rope, LongropeHasABorderWhereTheContextIsLonger) {
+  const auto both = rope_from_config(longrope(33), 10000.0f, 4);
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->border, 32);
+  EXPECT_EQ(both->frequency_factors, (std::vector<float>{1, 2}));
+  EXPECT_EQ(both->long_factors, (std::vector<float>{3, 4}));
+  const auto brief = rope_from_config(longrope(32), 10000.0f, 4);
+  ASSERT_TRUE(brief);
+  EXPECT_EQ(brief->border, 0);
+  EXPECT_EQ(brief->frequency_factors, both->frequency_factors);
+  EXPECT_TRUE(brief->long_factors.empty());
+  EXPECT_EQ(brief->amplitude, both->amplitude);
+}
+
+TEST(Rope, FormsGoByTheWholeLength) {
+  const RotationForms forms{32};
+  EXPECT_EQ(forms.of(32), 0);
+  EXPECT_EQ(forms.of(33), 1);
+  EXPECT_EQ(forms.room(30), 2);
+  EXPECT_EQ(forms.room(32), 0);
+  EXPECT_GT(forms.room(33), 1000);
+  EXPECT_EQ(RotationForms().of(1000), 0);
+  EXPECT_GT(RotationForms().room(1), 1000);
 }
 
 TEST(Rope, TopLevelKeysFillBothForms) {

@@ -62,6 +62,23 @@ TEST(PagedKv, StartsEmpty) {
   EXPECT_FALSE(kv.trim(1));
 }
 
+// Who keeps snapshots knows their form; the state knows its own.
+TEST(PagedKv, KeepsItsForm) {
+  PagedKv kv(kShape, 0, 1);
+  append(kv, {1.0f, 2.0f});
+  const auto fork = kv.fork();
+  EXPECT_EQ(dynamic_cast<PagedKv&>(*fork).pages()->form, 1);
+  const auto builder = PagedKv(kShape, 0).builder();
+  for (const StateUnit& unit : kv.snapshot()->units()) {
+    ASSERT_TRUE(builder->add(unit));
+  }
+  const auto read = builder->finish(2);
+  ASSERT_TRUE(read);
+  kv.restore(**read);
+  EXPECT_EQ(kv.pages()->form, 1);
+  EXPECT_EQ(kv.length(), 2);
+}
+
 TEST(PagedKv, CountsPages) {
   PagedKv kv(kShape, 0);
   append(kv, std::vector<float>(65, 1.0f));

@@ -1,4 +1,4 @@
-#include "engine/adapter_key.h"
+#include "engine/state_key.h"
 
 #include <algorithm>
 #include <utility>
@@ -8,8 +8,8 @@ namespace {
 
 constexpr size_t kCarriers = 4;
 constexpr uint32_t kBits = 0x7FFFFFFF;
-// More than any vocabulary has tokens. Adapters that are closer are rare (one
-// pair of 2000): one of them gets another key while both are loaded.
+// More than any vocabulary has tokens. Fingerprints that are closer are rare
+// (one pair of 2000): one of them gets another while both are loaded.
 constexpr uint32_t kApart = 1u << 19;
 
 uint64_t mixed(uint64_t x) {  // splitmix64
@@ -31,22 +31,29 @@ bool close(uint64_t left, uint64_t right) {
 
 }  // namespace
 
-AdapterKeys::AdapterKeys(std::map<std::string, uint64_t> fingerprints) {
-  for (auto& [name, print] : fingerprints) {
-    while (std::ranges::any_of(fingerprints_, [&](const auto& other) {
-      return close(print, other.second);
-    })) {
-      print = mixed(print);
-    }
-    fingerprints_.emplace(name, print);
+StateKeys::StateKeys(const std::map<std::string, uint64_t>& adapters) {
+  add("", 1, mixed(1));
+  for (const auto& [name, print] : adapters) {
+    add(name, 0, print);
+    add(name, 1, mixed(print));
   }
 }
 
-std::span<const int32_t> AdapterKeys::key(
+void StateKeys::add(const std::string& adapter, int form, uint64_t print) {
+  while (std::ranges::any_of(fingerprints_, [&](const auto& other) {
+    return close(print, other.second);
+  })) {
+    print = mixed(print);
+  }
+  fingerprints_.emplace(std::pair(adapter, form), print);
+}
+
+std::span<const int32_t> StateKeys::key(
     const std::string& adapter,
+    int form,
     std::span<const int32_t> tokens,
     std::vector<int32_t>& memory) const {
-  const auto found = fingerprints_.find(adapter);
+  const auto found = fingerprints_.find({adapter, form});
   if (found == fingerprints_.end()) {
     return tokens;
   }
