@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "advice/quant_bits.h"
+
 namespace rapid {
 namespace {
 

@@ -1,75 +1,16 @@
 #include "advice/model_shape.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <string>
+
+#include "advice/layer_kinds.h"
 
 namespace rapid {
 namespace {
 
 constexpr int64_t kPageTokens = 64;  // of the engine's pages
 constexpr int kConvBytes = 4;
-
-// The fields of one configuration, by whichever of their names is there.
-class Fields {
- public:
-  explicit Fields(const Json& json) : json_(json) {}
-
-  int64_t number(std::initializer_list<const char*> names) const {
-    for (const char* name : names) {
-      const auto found = json_.find(name);
-      if (found != json_.end() && found->is_number()) {
-        return found->get<int64_t>();
-      }
-    }
-    return 0;
-  }
-  double real(const char* name, double otherwise) const {
-    const auto found = json_.find(name);
-    return found != json_.end() && found->is_number() ? found->get<double>()
-                                                      : otherwise;
-  }
-  bool flag(const char* name, bool otherwise = false) const {
-    const auto found = json_.find(name);
-    return found != json_.end() && found->is_boolean() ? found->get<bool>()
-                                                       : otherwise;
-  }
-  std::string text(const char* name) const {
-    const auto found = json_.find(name);
-    return found != json_.end() && found->is_string()
-               ? found->get<std::string>()
-               : "";
-  }
-  // A list or an object that is not empty.
-  bool holds(const char* name) const {
-    const auto found = json_.find(name);
-    return found != json_.end() && found->is_structured() && !found->empty();
-  }
-  Json object(const char* name) const {
-    const auto found = json_.find(name);
-    return found != json_.end() && found->is_object() ? *found : Json::object();
-  }
-  const Json* list(const char* name) const {
-    const auto found = json_.find(name);
-    return found != json_.end() && found->is_array() ? &*found : nullptr;
-  }
-
- private:
-  const Json& json_;
-};
-
-enum class Mixer { none, attention, sliding, compressed, delta, mamba, conv };
-
-struct Layer {
-  Mixer mixer = Mixer::attention;
-  bool dense = false;
-  bool experts = false;
-  uint64_t rate = 0;     // tokens of a compressed entry; 0 = has none
-  bool indexed = false;  // picks its entries
-};
 
 class Reader {
  public:
@@ -81,13 +22,13 @@ class Reader {
     shape_.vocabulary = static_cast<int>(fields_.number({"vocab_size"}));
     shape_.context =
         static_cast<int>(fields_.number({"max_position_embeddings"}));
-    RAPID_CHECK(read_layers());
+    RAPID_TRY(layers_, layer_kinds(fields_));
     if (shape_.hidden <= 0 || shape_.vocabulary <= 0 || layers_.empty()) {
       return Error{
           ErrorCode::unsupported,
           "the configuration does not tell hidden size, vocabulary and layers"};
     }
-    for (const Layer& layer : layers_) {
+    for (const LayerKind& layer : layers_) {
       shape_.blocks += (layer.mixer != Mixer::none ? 1 : 0) +
                        (layer.experts || layer.dense ? 1 : 0);
       add_mixer(layer);
@@ -109,7 +50,7 @@ class Reader {
  private:
   uint64_t hidden() const { return static_cast<uint64_t>(shape_.hidden); }
   uint64_t size(std::initializer_list<const char*> names) const {
-    return static_cast<uint64_t>(std::max<int64_t>(0, fields_.number(names)));
+    return fields_.size(names);
   }
   void add_matrix(uint64_t params) {
     shape_.matrix_params += params;
@@ -127,7 +68,7 @@ class Reader {
   uint64_t dense_width() const {
     const uint64_t width = size({"intermediate_size", "block_ff_dim"});
     const uint64_t multiple = size({"block_multiple_of"});
-    if (experts() == 0 && size({"shared_intermediate_size"}) > 0) {
+    if (expert_count(fields_) == 0 && size({"shared_intermediate_size"}) > 0) {
       return size({"shared_intermediate_size"});
     }
     if (multiple == 0 || !fields_.flag("block_auto_adjust_ff_dim", true)) {
@@ -137,14 +78,6 @@ class Reader {
         fields_.real("block_ffn_dim_multiplier", 1) *
         static_cast<double>(2 * width / 3));
     return (adjusted + multiple - 1) / multiple * multiple;
-  }
-
-  uint64_t experts() const {
-    return size(
-        {"num_experts",
-         "n_routed_experts",
-         "num_local_experts",
-         "moe_num_experts"});
   }
 
   uint64_t shared_width() const {
@@ -157,128 +90,7 @@ class Reader {
                            size({"moe_intermediate_size"});
   }
 
-  Status read_layers() {
-    for (const char* odd : {
-             "hidden_size_per_layer_input",
-             "per_layer_config",
-             "altup_num_inputs",
-             "index_topk",
-         }) {
-      const bool known = odd == std::string_view("index_topk") && compressed();
-      if (!known && (fields_.number({odd}) > 0 || fields_.holds(odd))) {
-        return Error{
-            ErrorCode::unsupported,
-            fmt::format("shapes with {} are not computed", odd)};
-      }
-    }
-    if (const std::string pattern = fields_.text("hybrid_override_pattern");
-        !pattern.empty()) {
-      read_pattern(pattern);
-      return {};
-    }
-    const auto count = fields_.number({"num_hidden_layers"});
-    for (int i = 0; i < static_cast<int>(std::min<int64_t>(count, 4096)); ++i) {
-      const bool experts = has_experts(i);
-      layers_.push_back({mixer_of(i), !experts, experts});
-      if (compressed()) {
-        read_entries(i, layers_.back());
-      }
-    }
-    return {};
-  }
-
-  // Attention over a window and entries, projected back by groups.
-  bool compressed() const { return size({"o_lora_rank"}) > 0; }
-
-  // By the name of the layer's kind, by its rate, or in the family's order.
-  void read_entries(int i, Layer& layer) const {
-    layer.mixer = Mixer::compressed;
-    const auto rate_of = [&](const char* kind, int64_t otherwise) {
-      const Json said_rates = fields_.object("compress_rates");
-      const int64_t said = Fields(said_rates).number({kind});
-      return static_cast<uint64_t>(said > 0 ? said : otherwise);
-    };
-    const auto at = static_cast<size_t>(i);
-    const Json* types = fields_.list("layer_types");
-    const Json* ratios = fields_.list("compress_ratios");
-    std::string kind = i < 2 || i % 2 == 0 ? "heavily_compressed_attention"
-                                           : "compressed_sparse_attention";
-    if (types != nullptr && at < types->size() && (*types)[at].is_string()) {
-      kind = (*types)[at].get<std::string>();
-    } else if (ratios != nullptr && at < ratios->size()) {
-      const Json& ratio = (*ratios)[at];
-      kind = ratio == 128 ? "heavily_compressed_attention"
-             : ratio == 4 ? "compressed_sparse_attention"
-                          : "sliding_attention";
-    }
-    layer.indexed = kind == "compressed_sparse_attention";
-    layer.rate = kind == "sliding_attention" ? 0
-                 : layer.indexed             ? rate_of(kind.c_str(), 4)
-                                             : rate_of(kind.c_str(), 128);
-  }
-
-  // One letter a layer, each of which is one block.
-  void read_pattern(const std::string& pattern) {
-    for (const char letter : pattern) {
-      Layer layer{Mixer::none, letter == '-', letter == 'E'};
-      if (letter == 'M') {
-        layer.mixer = Mixer::mamba;
-      } else if (letter == '*') {
-        layer.mixer = Mixer::attention;
-      }
-      layers_.push_back(layer);
-    }
-  }
-
-  Mixer mixer_of(int i) const {
-    const bool delta = size({"linear_num_value_heads"}) > 0;
-    const bool window = size({"sliding_window"}) > 0 &&
-                        fields_.flag("use_sliding_window", true);
-    if (const Json* types = fields_.list("layer_types");
-        types != nullptr && static_cast<size_t>(i) < types->size() &&
-        (*types)[i].is_string()) {
-      const auto name = (*types)[i].get<std::string>();
-      return name == "linear_attention"              ? Mixer::delta
-             : name == "mamba"                       ? Mixer::mamba
-             : name == "conv"                        ? Mixer::conv
-             : name == "sliding_attention" && window ? Mixer::sliding
-             : name == "chunked_attention"           ? Mixer::sliding
-                                                     : Mixer::attention;
-    }
-    if (const Json* full = fields_.list("full_attn_idxs")) {
-      return std::ranges::find(*full, Json(i)) != full->end() ? Mixer::attention
-                                                              : Mixer::conv;
-    }
-    if (delta) {
-      const auto every =
-          std::max<int64_t>(fields_.number({"full_attention_interval"}), 1);
-      return (i + 1) % every == 0 ? Mixer::attention : Mixer::delta;
-    }
-    if (window) {
-      const int64_t every =
-          fields_.number({"sliding_window_pattern", "_sliding_window_pattern"});
-      return every > 0 && (i + 1) % every == 0 ? Mixer::attention
-                                               : Mixer::sliding;
-    }
-    return Mixer::attention;
-  }
-
-  bool has_experts(int i) const {
-    if (experts() == 0) {
-      return false;
-    }
-    const int64_t first = fields_.number(
-        {"first_k_dense_replace", "num_dense_layers", "moe_layer_start_index"});
-    const int64_t last = fields_.number({"moe_layer_end_index"});
-    const int64_t every = std::max<int64_t>(
-        fields_.number({"moe_layer_interval", "decoder_sparse_step"}), 1);
-    const Json* dense = fields_.list("mlp_only_layers");
-    return i >= first && (last == 0 || i <= last) && (i + 1) % every == 0 &&
-           (dense == nullptr ||
-            std::ranges::find(*dense, Json(i)) == dense->end());
-  }
-
-  void add_mixer(const Layer& layer) {
+  void add_mixer(const LayerKind& layer) {
     const Mixer mixer = layer.mixer;
     switch (mixer) {
       case Mixer::none:
@@ -325,7 +137,7 @@ class Reader {
   }
 
   // One head of keys that are the values, all float32.
-  void add_compressed(const Layer& layer) {
+  void add_compressed(const LayerKind& layer) {
     constexpr int kBits = 32;
     const uint64_t dim = size({"head_dim"});
     const uint64_t queries = size({"num_attention_heads"}) * dim;
@@ -363,7 +175,7 @@ class Reader {
   // experts by a token's id.
   void add_streams() {
     const uint64_t streams = size({"hc_mult"});
-    if (!compressed() || streams == 0) {
+    if (!has_compressed_attention(fields_) || streams == 0) {
       return;
     }
     const uint64_t row = streams * hidden();
@@ -457,7 +269,7 @@ class Reader {
   }
 
   void add_experts() {
-    const uint64_t count = experts();
+    const uint64_t count = expert_count(fields_);
     const uint64_t named = size({"moe_intermediate_size"});
     const uint64_t width = named > 0 ? named : size({"intermediate_size"});
     const uint64_t used = std::min(
@@ -492,10 +304,8 @@ class Reader {
     if (found == whole_.end() || !found->is_object()) {
       return;
     }
-    const Fields vision(*found);
-    const auto number = [&](const char* name) {
-      return static_cast<uint64_t>(std::max<int64_t>(0, vision.number({name})));
-    };
+    const ConfigFields vision(*found);
+    const auto number = [&](const char* name) { return vision.size({name}); };
     const uint64_t width = number("hidden_size");
     const uint64_t merge = number("spatial_merge_size");
     const uint64_t merged = width * merge * merge;
@@ -511,10 +321,10 @@ class Reader {
   }
 
   const Json& whole_;
-  Fields fields_;
-  Fields top_;
+  ConfigFields fields_;
+  ConfigFields top_;
   ModelShape shape_;
-  std::vector<Layer> layers_;
+  std::vector<LayerKind> layers_;
 };
 
 }  // namespace
@@ -560,60 +370,6 @@ double ModelShape::attention_flops(int tokens) const {
     out += 4.0 * run.count * run.queries * seen / run.rate;
   }
   return out;
-}
-
-std::optional<QuantBits> quant_bits(std::string_view name) {
-  struct Known {
-    std::string_view name;
-    QuantBits bits;
-  };
-  // Groups of 64 carry two halves for scale and bias; mx formats a byte in 32.
-  static constexpr std::array kKnown = {
-      Known{"2bit", {2.25, 2.25}},  // of the ternary models: groups of 128
-      Known{"3bit", {3.5, 3.5}},
-      Known{"4bit", {4.5, 4.5}},
-      Known{"4bit-g32", {5, 5}},
-      Known{"6bit", {6.5, 6.5}},
-      Known{"8bit", {8.5, 8.5}},
-      Known{"mxfp4", {4.25, 4.25}},
-      Known{"nvfp4", {4.5, 4.5}},
-      Known{"mxfp8", {8.25, 8.25}},
-      Known{"mxfp4-q4", {4.25, 4.5}},
-      Known{"mxfp4-q8", {4.25, 8.5}},
-      Known{"dwq", {4.5, 4.5}},
-      Known{"bf16", {16, 16}},
-  };
-  const auto found = std::ranges::find(kKnown, name, &Known::name);
-  return found == kKnown.end() ? std::nullopt : std::optional(found->bits);
-}
-
-namespace {
-
-uint64_t bytes_of(
-    uint64_t experts, uint64_t others, uint64_t plain, const QuantBits& bits) {
-  return static_cast<uint64_t>(
-      static_cast<double>(experts) * bits.experts / 8 +
-      static_cast<double>(others) * bits.others / 8 +
-      static_cast<double>(plain) * 2);
-}
-
-}  // namespace
-
-uint64_t weight_bytes(const ModelShape& shape, const QuantBits& bits) {
-  return bytes_of(
-      shape.expert_params, shape.matrix_params, shape.plain_params, bits);
-}
-
-uint64_t active_bytes(const ModelShape& shape, const QuantBits& bits) {
-  return bytes_of(
-      shape.active_expert_params,
-      shape.active_matrix_params,
-      shape.plain_params,
-      bits);
-}
-
-uint64_t file_bytes(const ModelShape& shape, const QuantBits& bits) {
-  return weight_bytes(shape, bits) + 2 * shape.vision_params;
 }
 
 }  // namespace rapid

@@ -3,15 +3,13 @@
 // is opened; it goes by the fields that are there, not by names of models.
 //
 //   RAPID_TRY(auto shape, model_shape(config));
-//   weight_bytes(shape, *quant_bits("4bit"));     // of the text model
 //   shape.states(16).bytes(32768);                // of a sequence
 //
 // Errors: unsupported, for fields that change shapes in a way not known here.
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
@@ -62,20 +60,5 @@ struct ModelShape {
 };
 
 Result<ModelShape> model_shape(const Json& config);
-
-// Bits of a parameter with its share of scales.
-struct QuantBits {
-  double experts = 16;
-  double others = 16;
-};
-
-// Of the catalogue's names: "4bit", "mxfp4", "mxfp4-q8", "bf16" ...; none for
-// mixtures that the name does not tell.
-std::optional<QuantBits> quant_bits(std::string_view quantisation);
-
-uint64_t weight_bytes(const ModelShape& shape, const QuantBits& bits);
-uint64_t active_bytes(const ModelShape& shape, const QuantBits& bits);
-// With the image tower, as checkpoints carry it.
-uint64_t file_bytes(const ModelShape& shape, const QuantBits& bits);
 
 }  // namespace rapid

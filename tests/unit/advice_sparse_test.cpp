@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "advice/model_shape.h"
+#include "advice/quant_bits.h"
 #include "engine/memory_plan.h"
 #include "hub/catalogue.h"
 #include "hub/model_files.h"

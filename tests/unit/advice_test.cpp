@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 
+#include "advice/quant_bits.h"
 #include "hub/model_files.h"
 #include "hub/text_file.h"
 
