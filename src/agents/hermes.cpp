@@ -108,6 +108,7 @@ void register_agent_hermes(AgentRegistry& registry) {
        .program = "hermes",
        .speaks = "/v1/chat/completions",
        .install = "pip install hermes-agent",
+       .least_context = 64000,
        .needs_setup = true,
        .plan = plan,
        .traffic = traffic});

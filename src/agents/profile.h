@@ -86,6 +86,7 @@ struct AgentProfile {
   std::string install;  // the command that installs it
   // Why it cannot use a server on this machine; "" = it can.
   std::string obstacle;
+  int least_context = 0;  // tokens: it refuses a model that takes fewer
   // The configuration must be written before it can be launched.
   bool needs_setup = false;
   std::function<AgentPlan(const AgentTarget&)> plan;

@@ -1,5 +1,8 @@
 #include "cli/agent_target.h"
 
+#include <fmt/format.h>
+
+#include <cstdio>
 #include <cstdlib>
 #include <string_view>
 
@@ -100,6 +103,28 @@ Result<AgentTarget> answering_target(const AgentTargetFlags& flags) {
     return does_not_answer(found);
   }
   return found.target;
+}
+
+void print_notes(const AgentProfile& profile, const FoundTarget& found) {
+  const AgentTarget& target = found.target;
+  if (!found.trouble.empty()) {
+    fmt::print(
+        stderr,
+        "note: {} does not tell its model ({}); taking \"{}\", context {}\n",
+        target.root,
+        found.trouble,
+        target.model,
+        target.context);
+  } else if (target.context < profile.least_context) {
+    fmt::print(
+        stderr,
+        "note: {} refuses models of fewer than {} tokens of context, and {} "
+        "takes {} here; serve one that takes more\n",
+        profile.title,
+        profile.least_context,
+        target.model,
+        target.context);
+  }
 }
 
 std::string shell_exports(const Environment& environment) {

@@ -33,6 +33,9 @@ Error does_not_answer(const FoundTarget& found);
 // The same, where nothing can be done without the server. Errors: io.
 Result<AgentTarget> answering_target(const AgentTargetFlags& flags);
 
+// To stderr: what of the server's model will make the agent fail.
+void print_notes(const AgentProfile& profile, const FoundTarget& found);
+
 // NAME=value lines that a shell understands.
 std::string shell_exports(const Environment& environment);
 // A command as a person would type it.

@@ -48,7 +48,8 @@ int list_agents(bool json) {
          {"found", found},
          {"set_up", set_up},
          {"install", profile.install},
-         {"obstacle", profile.obstacle}});
+         {"obstacle", profile.obstacle},
+         {"least_context", profile.least_context}});
     table.row(
         {profile.name,
          profile.title,
@@ -65,18 +66,6 @@ int list_agents(bool json) {
         table.text());
   }
   return kExitDone;
-}
-
-void print_trouble(const FoundTarget& found) {
-  if (!found.trouble.empty()) {
-    fmt::print(
-        stderr,
-        "note: {} does not tell its model ({}); taking \"{}\", context {}\n",
-        found.target.root,
-        found.trouble,
-        found.target.model,
-        found.target.context);
-  }
 }
 
 int show(const AgentProfile& profile, const AgentPlan& plan, bool json) {
@@ -218,7 +207,7 @@ int run(const AgentsOptions& options) {
     return done ? kExitDone : report(done.error());
   }
   const FoundTarget found = find_target(options.target);
-  print_trouble(found);
+  print_notes(**profile, found);
   const AgentPlan plan = (*profile)->plan(found.target);
   if (options.test) {
     const Status done = try_agent(**profile, plan);

@@ -89,6 +89,7 @@ int launch(const LaunchOptions& options) {
          (*profile)->title + " reads its server from a file",
          "first: rapid-mlx agents " + (*profile)->name + " --setup"});
   }
+  print_notes(**profile, found);
   return become(plan.environment, std::move(command));
 }
 

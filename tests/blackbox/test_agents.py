@@ -124,3 +124,10 @@ def test_connect(home):
     told = json.loads(run("connect", "--json", "--url", NOWHERE).stdout)
     assert told["base_url"] == f"{NOWHERE}/v1"
     assert told["answers"] is False
+
+
+def test_an_agent_that_needs_more_context(home, smollm):
+    short = run("agents", "hermes", "--url", smollm.url)
+    assert short.returncode == 0
+    assert "Hermes Agent refuses models of fewer than 64000" in short.stderr
+    assert "refuses" not in run("agents", "pi", "--url", smollm.url).stderr
