@@ -31,7 +31,7 @@ DraftTerms Speculator::begin(std::span<Drafter* const> rows, bool alone) {
   const int count = static_cast<int>(rows.size());
   may_guess_ = !rows.empty() &&
                (mode_ == Speculating::always ||
-                (cost_.plain(count) > 0 && (!alone || !cost_.stale(count))));
+                (alone && cost_.plain(count) > 0 && !cost_.stale(count)));
   if (!may_guess_) {
     return {};
   }
@@ -143,7 +143,7 @@ bool Speculator::probe_due(std::span<const Offer> offers, int rows) {
     tokens += offers[i].chance;
   }
   const double price = 1 + kHopedFor * static_cast<double>(count);
-  if (!alone_ || tokens < kWorthIt * price * rows || ++passed_ < patience_) {
+  if (tokens < kWorthIt * price * rows || ++passed_ < patience_) {
     return false;
   }
   passed_ = 0;

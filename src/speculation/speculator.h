@@ -42,7 +42,8 @@ class Speculator {
 
   explicit Speculator(Speculating mode) : mode_(mode) {}
 
-  // Rows that decode in the next step. `alone`: the step does nothing else.
+  // Rows that decode in the next step. `alone`: the step does nothing else;
+  // beside a prompt a guess costs as much as a token of it, and none is made.
   // Returns what a guess of one of them may cost.
   DraftTerms begin(std::span<Drafter* const> rows, bool alone);
   // Their guesses are made.

@@ -27,17 +27,53 @@ TEST(Pace, StepsBesideAStreamAreShort) {
     for (int step = 0; step < 50; ++step) {
       pace.measured(0, 1, decode);
       const int chunk = pace.chunk(true);
-      EXPECT_GE(chunk, 16);
+      EXPECT_GE(chunk, 4);
       EXPECT_LE(chunk, 2048);
       const double seconds = cost(per_token, decode, chunk);
       pace.measured(chunk, 1, seconds);
       worst = step > 3 ? std::max(worst, seconds) : worst;
     }
-    // 16 tokens are the least that is worth a step.
-    EXPECT_LE(worst, std::max(0.15, cost(per_token, decode, 16))) << rate;
+    EXPECT_LE(worst, 0.15) << rate;
     // Time is used: half of it at least, where 2048 tokens don't end it.
     EXPECT_GE(worst, std::min(0.05, cost(per_token, decode, 1024))) << rate;
   }
+}
+
+// A prompt whose tokens get dearer with its depth, then a new one.
+TEST(Pace, DeepPromptsAreReadInPartsOfAPanel) {
+  Pace pace(2048);
+  for (int prompt = 0; prompt < 3; ++prompt) {
+    int least = 2048;
+    int depth = 0;
+    for (int step = 0; depth < 8000; ++step) {
+      pace.measured(0, 1, 0.03);
+      const int chunk = pace.chunk(true);
+      const double seconds = cost(0.004 + 1e-6 * depth, 0.03, chunk);
+      pace.measured(chunk, 1, seconds);
+      depth += chunk;
+      if (step > 3) {
+        EXPECT_LE(seconds, 0.15) << depth;
+      }
+      least = std::min(least, chunk);
+      if (step == 8) {
+        EXPECT_EQ(chunk, 16);  // deep steps of the last prompt are forgotten
+      }
+    }
+    EXPECT_EQ(least, 4);
+  }
+}
+
+// Where fewer tokens cost as much as a panel, panels it is.
+TEST(Pace, PartsThatDoNotPayAreLeft) {
+  Pace pace(2048);
+  int panels = 0;
+  for (int step = 0; step < 100; ++step) {
+    pace.measured(0, 1, 0.03);
+    const int chunk = pace.chunk(true);
+    pace.measured(chunk, 1, 0.03 + 0.1 * ((chunk + 15) / 16));
+    panels += chunk == 16 ? 1 : 0;
+  }
+  EXPECT_GE(panels, 95);
 }
 
 TEST(Pace, AloneAStepTakesLonger) {
