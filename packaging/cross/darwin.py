@@ -7,6 +7,7 @@ import re
 
 import backend
 import fetch
+import fixups
 import libraries
 import macho
 import notices
@@ -129,9 +130,11 @@ def check(program, folder, cross):
     if nowhere:
         raise macho.Wrong(f"{len(nowhere)} symbols that no library has: "
                           f"{nowhere[:20]}")
+    moved, bound = fixups.check(made, offers)
     pages = made.check_signature()
     return (f"Mach-O arm64 for macOS {MACOS}, {len(made.undefined)} symbols of "
-            f"{len(made.dylibs)} libraries found, {pages} signed pages")
+            f"{len(made.dylibs)} libraries found, {moved} pointers to move and "
+            f"{bound} to fill, {pages} signed pages")
 
 
 def wheel(program, folder, cross, out, native):

@@ -10,7 +10,7 @@ MAGIC, ARM64, EXECUTE = 0xFEEDFACF, 0x0100000C, 2
 LC_SYMTAB, LC_LOAD_DYLIB, LC_ID_DYLIB, LC_RPATH = 0x2, 0xC, 0xD, 0x8000001C
 LC_LOAD_WEAK, LC_REEXPORT, LC_CODE_SIGNATURE = 0x80000018, 0x8000001F, 0x1D
 LC_BUILD_VERSION, LC_SEGMENT_64 = 0x32, 0x19
-LC_MAIN = 0x80000028
+LC_MAIN, LC_DYLD_INFO, LC_LOADER, LC_UUID = 0x80000028, 0x80000022, 0xE, 0x1B
 N_WEAK_REF = 0x40
 MH_TWOLEVEL, MH_PIE, PAGE, WRITE, RUN = 0x80, 0x200000, 0x4000, 2, 4
 CSMAGIC_EMBEDDED, CSMAGIC_DIRECTORY = 0xFADE0CC0, 0xFADE0C02
@@ -40,6 +40,7 @@ class MachO:
         self.dylibs, self.rpaths, self.segments = [], [], {}
         self.exports, self.undefined, self.weak = set(), {}, set()
         self.signature = self.minimum = self.name = None
+        self.fixups = self.loader = self.uuid = None
         self.has_main = False
         offset, end = 32, 32 + size
         for _ in range(count):
@@ -70,6 +71,12 @@ class MachO:
             address, size, start, length = struct.unpack_from(
                 "<4Q", self.data, offset + 24)
             self.segments[name] = (address, size, start, length, words(2, 56))
+        elif command == LC_DYLD_INFO:
+            self.fixups = words(10)
+        elif command == LC_LOADER:
+            self.loader = text_at(self.data, offset + words(1)[0])
+        elif command == LC_UUID:
+            self.uuid = self.data[offset + 8:offset + 24]
         elif command == LC_MAIN:
             self.has_main = True
         elif command == LC_SYMTAB:
@@ -102,8 +109,14 @@ class MachO:
             raise Wrong("its symbols name no libraries")
         if self.minimum != oldest:
             raise Wrong(f"made for macOS {self.minimum}, not {oldest}")
-        if not self.has_main:
-            raise Wrong("no entry point")
+        if not self.has_main or self.loader != "/usr/lib/dyld":
+            raise Wrong("no entry point, or no loader that starts there")
+        if not self.uuid or not any(self.uuid):
+            raise Wrong("no LC_UUID: newer loaders want one")
+        if self.segments.get("__PAGEZERO", (0, 0))[:2] != (0, 1 << 32):
+            raise Wrong("the lowest 4 GiB of addresses are not kept free")
+        if len(set(self.rpaths)) != len(self.rpaths):
+            raise Wrong("a run path stands twice: newer loaders refuse it")
         end = 0
         for name, (address, size, start, length, (most, _)) in self.segments.items():
             if address % PAGE or (length and start % PAGE) or address < end:
