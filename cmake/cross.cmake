@@ -17,6 +17,8 @@ if(RAPID_MLX_CROSS MATCHES "macosx_arm64$")
   set(CMAKE_OSX_SYSROOT "" CACHE PATH "")
   set(CMAKE_OSX_DEPLOYMENT_TARGET "" CACHE STRING "")
   set(CMAKE_INSTALL_NAME_TOOL ${RAPID_MLX_CROSS}/bin/ranlib CACHE FILEPATH "")
+  # Without it a precompiled header made again is another one to ccache.
+  set(CMAKE_CXX_FLAGS_INIT "-Xclang -fno-pch-timestamp")
   # The C++ library that a Mac has, and libmlx uses: zig would add its own.
   set(CMAKE_EXE_LINKER_FLAGS_INIT
     "-nostdlib++ ${RAPID_MLX_CROSS}/lib/libc++.tbd")

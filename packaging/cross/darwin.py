@@ -35,7 +35,9 @@ def symbols(name):
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def stubs(lib):
+def refresh(folder):
+    """What a change of a list of symbols changes."""
+    lib = folder / "lib"
     stub(lib / "libc++.tbd", "/usr/lib/libc++.1.dylib", symbols("libcxx.txt"))
     stub(lib / "libedit.tbd", "/usr/lib/libedit.3.dylib", symbols("libedit.txt"))
 
@@ -56,7 +58,8 @@ def prepare(folder, cross, mlx):
     target = f"-target aarch64-macos.{MACOS} -g0"
     for name, flags in (("cc", target), ("c++", f"{target} {LIBCXX}"),
                         ("ar", ""), ("ranlib", "")):
-        libraries.script(folder / "bin" / name,
+        # The version is for ccache, to which the script is the compiler.
+        libraries.script(folder / "bin" / name, f"# zig {fetch.ZIG}\n"
                          f'exec "{zig}" {name} {flags} "$@"\n')
     libraries.script(folder / "bin/ld", RUST_LINKER)
     fetch.rust_std(RUST_TARGET)
@@ -77,7 +80,6 @@ def prepare(folder, cross, mlx):
     made.sqlite(sqlite)
     made.yaml(yaml)
     made.openssl(openssl, "darwin64-arm64-cc")
-    stubs(made.lib)
     return versions
 
 

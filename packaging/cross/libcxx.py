@@ -16,18 +16,25 @@ HERE = pathlib.Path(__file__).resolve().parent
 OLDEST_NEWER = (14, 1)  # a wheel made for this, or newer, shows nothing
 FAT = 0xCAFEBABE
 FILESYSTEM = "__ZNSt3__14__fs10filesystem"
+ERROR = "St3__14__fs10filesystem16filesystem_error"
 STRING = "__ZNSt3__112basic_stringIcNS_11char_traitsIcEENS_9allocatorIcEEE"
 # What no wheel at hand takes; since when a Mac has it say libc++'s headers.
 DOCUMENTED = {
     "std::filesystem, whole since macOS 10.15": {
         f"{FILESYSTEM}13__permissionsERKNS1_4pathENS1_5permsENS1_12perm_optionsE"
         "PNS_10error_codeE",
+        *(f"__ZT{kind}N{ERROR}E" for kind in "IV"),
+        *(f"__ZN{ERROR}{name}" for name in ("13__create_whatEi", "D1Ev")),
         f"{FILESYSTEM}14__read_symlinkERKNS1_4pathEPNS_10error_codeE",
         f"{FILESYSTEM}7__spaceERKNS1_4pathEPNS_10error_codeE"},
     "std::to_chars of floating point, since macOS 13.3": {
         "__ZNSt3__18to_charsEPcS0_d", "__ZNSt3__18to_charsEPcS0_f"},
     "std::string's first list of extern templates": {
-        f"{STRING}21__grow_by_and_replaceEmmmmmmPKc"}}
+        f"{STRING}21__grow_by_and_replaceEmmmmmmPKc"},
+    "std::istream and std::system_error, whole since the first libc++": {
+        "__ZNSt3__113basic_istreamIcNS_11char_traitsIcEEE7putbackEc",
+        "__ZNSt3__112system_errorC2ENS_10error_codeERKNS_12basic_stringIcNS_11"
+        "char_traitsIcEENS_9allocatorIcEEEE"}}
 
 
 def slices(data):

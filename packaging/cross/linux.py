@@ -54,6 +54,10 @@ def prepare(folder, cross, mlx):
     return versions
 
 
+def refresh(folder):
+    """Nothing there depends on more than prepare()."""
+
+
 def qemu(program):
     """The words that run an arm64 program here."""
     if not shutil.which("qemu-aarch64-static"):
