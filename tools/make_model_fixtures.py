@@ -60,6 +60,7 @@ FAMILIES = {
     "llama": ("Llama", "Llama"), "qwen2": ("Qwen2", "Qwen2"),
     "gemma2": ("Gemma2", "Gemma2"), "gemma3": ("Gemma3Text", "Gemma3"),
     "gemma4": ("Gemma4Text", "Gemma4"),
+    "gemma3n": ("Gemma3nText", "Gemma3n"),
     "gemma4_unified": ("Gemma4UnifiedText", "Gemma4Unified"), "phi3": ("Phi3", "Phi3"),
     "mistral": ("Mistral", "Mistral"),
     "ministral3": ("Ministral3", "Ministral3"),
@@ -70,7 +71,7 @@ FAMILIES = {
 }
 PLUS_ONE = ("gemma2", "gemma3")  # norms stored less one
 # config.json as transformers saves it, not a selection of its keys
-NEW_FORM = {"gemma2", "gemma4_text", "gemma4_unified_text", "phi3", "mistral",
+NEW_FORM = {"gemma2", "gemma3n_text", "gemma4_text", "gemma4_unified_text", "phi3", "mistral",
             "ministral3", "smollm3", "olmo2", "seed_oss", "hunyuan_v1_dense",
             "ernie4_5"}
 
@@ -88,7 +89,7 @@ def make(kind, **changes):
         noise = torch.randn_like(p)
         if name.endswith("norm.weight"):
             p.data = 0.2 * noise + (0.0 if kind in PLUS_ONE else 1.0)
-            if "gemma4" in kind and ("q_norm" in name or "k_norm" in name):
+            if kind.startswith(("gemma3n", "gemma4")) and ("q_norm" in name or "k_norm" in name):
                 p.data *= 0.4  # scores are not scaled: no hard choices
         elif name.endswith("bias"):
             p.data = 0.3 * noise
@@ -181,7 +182,8 @@ def quantised(folder, model, scheme, overrides=None):
         w = mx.array(tensor.numpy()).astype(mx.bfloat16)
         module = name.removesuffix(".weight")
         use = overrides.get(module, scheme)
-        if tensor.ndim < 2 or not use:
+        # As mlx-lm: rows that are no whole groups stay as they are.
+        if tensor.ndim < 2 or not use or tensor.shape[-1] % use["group_size"]:
             tensors[name] = w
         else:
             packed, scales, *biases = mx.quantize(w, **use)
@@ -439,6 +441,15 @@ GEMMA4 = dict(
     vocab_size_per_layer_input=VOCAB, use_double_wide_mlp=True,
     intermediate_size=64, num_key_value_heads=1, sliding_window=7,
     final_logit_softcapping=9.0, rope_parameters=GEMMA4_ROPE)
+GEMMA3N = dict(
+    num_hidden_layers=5, layer_types=KINDS + KINDS[1:], num_kv_shared_layers=2,
+    hidden_size_per_layer_input=32, vocab_size_per_layer_input=90,
+    laurel_rank=32, altup_num_inputs=3, altup_active_idx=1,
+    activation_sparsity_pattern=[0.9, 0.0, 0.5, 0.0, 0.8],
+    intermediate_size=[96, 96, 64, 96, 128], sliding_window=7,
+    final_logit_softcapping=9.0, rope_parameters={
+        "sliding_attention": {"rope_type": "default", "rope_theta": 300.0},
+        "full_attention": {"rope_type": "default", "rope_theta": 5000.0}})
 GEMMA4_KEYS = dict(
     num_hidden_layers=3, layer_types=KINDS, attention_k_eq_v=True,
     num_global_key_value_heads=1, global_head_dim=32, attention_bias=True,
@@ -513,6 +524,10 @@ FIXTURES = {
         d, make("phi3", num_hidden_layers=1, pad_token_id=0), affine(4, 32)),
     "phi3_gguf": lambda d: as_gguf(
         d, make("phi3", **LONGROPE), "phi3", lambda n: "Q8_0", gguf_phi3),
+    "gemma3n_bf16": lambda d: plain(d, make("gemma3n", **GEMMA3N), "bf16"),
+    "gemma3n_affine4": lambda d: quantised(
+        d, make("gemma3n", **{**GEMMA3N, "altup_num_inputs": 4,
+                              "altup_active_idx": 0}), affine(4, 32)),
     "gemma4_bf16": lambda d: plain(d, make("gemma4", **GEMMA4), "bf16"),
     "gemma4_keys": lambda d: plain(d, make("gemma4", **GEMMA4_KEYS), "bf16"),
     "gemma4_unified_bf16": lambda d: plain(

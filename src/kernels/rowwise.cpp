@@ -44,4 +44,32 @@ mx::array gated_columns(
              : gated_columns_reference(gate, wide, column, activation);
 }
 
+mx::array above_spread_reference(
+    const mx::array& x, int count, float deviations) {
+  const mx::array part = mx::slice(x, {0, 0}, {x.shape(0), count});
+  const mx::array mean = mx::mean(part, -1, true);
+  const mx::array spread =
+      mx::sqrt(mx::mean(mx::square(mx::subtract(part, mean)), -1, true));
+  const mx::array floor =
+      mx::add(mean, mx::multiply(spread, mx::array(deviations)));
+  return mx::maximum(mx::subtract(part, floor), mx::array(0.0f));
+}
+
+mx::array above_spread(const mx::array& x, int count, float deviations) {
+  return cpu_kernels_active() ? above_spread_cpu(x, count, deviations)
+                              : above_spread_reference(x, count, deviations);
+}
+
+mx::array as_long_as_reference(const mx::array& x, const mx::array& like) {
+  const mx::array mine =
+      mx::maximum(mx::mean(mx::square(x), -1, true), mx::array(1e-5f));
+  const mx::array wanted = mx::mean(mx::square(like), -1, true);
+  return mx::multiply(x, mx::divide(mx::sqrt(wanted), mx::sqrt(mine)));
+}
+
+mx::array as_long_as(const mx::array& x, const mx::array& like) {
+  return cpu_kernels_active() ? as_long_as_cpu(x, like)
+                              : as_long_as_reference(x, like);
+}
+
 }  // namespace rapid

@@ -32,4 +32,15 @@ mx::array gated_columns_reference(
     int column,
     Activation activation);
 
+// What of the first `count` columns of each row x [T, W] lies above their mean
+// plus `deviations` of their standard deviation, else 0 -> [T, count].
+mx::array above_spread(const mx::array& x, int count, float deviations);
+mx::array above_spread_reference(
+    const mx::array& x, int count, float deviations);
+
+// Each row of x [T, W] as long as that of `like` [T, W]: times the root of
+// mean(like^2) / max(mean(x^2), 1e-5).
+mx::array as_long_as(const mx::array& x, const mx::array& like);
+mx::array as_long_as_reference(const mx::array& x, const mx::array& like);
+
 }  // namespace rapid

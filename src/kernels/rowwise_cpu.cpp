@@ -1,5 +1,8 @@
 #include "kernels/rowwise_cpu.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/cpu_primitive.h"
 #include "simd/simd.h"
 #include "simd/thread_pool.h"
@@ -74,6 +77,78 @@ class RapidGatedColumns final : public CpuPrimitive {
   Activation activation_;
 };
 
+// Sums in double: one order, and as exact as they need to be.
+double mean_square(const float* x, int width, double mean) {
+  double sum = 0;
+  for (int i = 0; i < width; ++i) {
+    const double off = x[i] - mean;
+    sum += off * off;
+  }
+  return sum / width;
+}
+
+class RapidAboveSpread final : public CpuPrimitive {
+ public:
+  explicit RapidAboveSpread(float deviations) : deviations_(deviations) {}
+  const char* name() const override { return "RapidAboveSpread"; }
+
+  CpuWork work(const std::vector<mx::array>& inputs, mx::array& out) override {
+    const auto* x = rows<float>(inputs[0]);
+    float* y = out.data<float>();
+    const int stride = inputs[0].shape(1);
+    const int width = out.shape(1);
+    return [=, deviations = deviations_, count = out.shape(0)] {
+      ThreadPool::global().run(
+          count, row_grain(width), [&](int begin, int end) {
+            for (int row = begin; row < end; ++row) {
+              const float* from = x + static_cast<size_t>(row) * stride;
+              float* to = y + static_cast<size_t>(row) * width;
+              double sum = 0;
+              for (int i = 0; i < width; ++i) {
+                sum += from[i];
+              }
+              const double mean = sum / width;
+              const double spread = std::sqrt(mean_square(from, width, mean));
+              const auto floor = static_cast<float>(mean + spread * deviations);
+              for (int i = 0; i < width; ++i) {
+                to[i] = std::max(from[i] - floor, 0.0f);
+              }
+            }
+          });
+    };
+  }
+
+ private:
+  float deviations_;
+};
+
+class RapidAsLongAs final : public CpuPrimitive {
+ public:
+  const char* name() const override { return "RapidAsLongAs"; }
+
+  CpuWork work(const std::vector<mx::array>& inputs, mx::array& out) override {
+    const auto* x = rows<float>(inputs[0]);
+    const auto* like = rows<float>(inputs[1]);
+    float* y = out.data<float>();
+    const int width = out.shape(1);
+    return [=, count = out.shape(0)] {
+      ThreadPool::global().run(
+          count, row_grain(width), [&](int begin, int end) {
+            for (auto at = static_cast<size_t>(begin) * width;
+                 at < static_cast<size_t>(end) * width;
+                 at += static_cast<size_t>(width)) {
+              const double mine = std::max(mean_square(x + at, width, 0), 1e-5);
+              const auto by = static_cast<float>(
+                  std::sqrt(mean_square(like + at, width, 0) / mine));
+              for (int i = 0; i < width; ++i) {
+                y[at + i] = x[at + i] * by;
+              }
+            }
+          });
+    };
+  }
+};
+
 void check(bool fits, const char* what) {
   if (!fits) {
     throw std::invalid_argument(what);
@@ -107,6 +182,26 @@ mx::array gated_columns_cpu(
       gate.shape(),
       std::make_shared<RapidGatedColumns>(column, activation),
       {as_type(gate, mx::float32), as_type(wide, mx::float32)});
+}
+
+mx::array above_spread_cpu(const mx::array& x, int count, float deviations) {
+  check(
+      x.ndim() == 2 && count > 0 && count <= x.shape(1),
+      "above_spread: the shapes do not fit");
+  return cpu_node(
+      {x.shape(0), count},
+      std::make_shared<RapidAboveSpread>(deviations),
+      {as_type(x, mx::float32)});
+}
+
+mx::array as_long_as_cpu(const mx::array& x, const mx::array& like) {
+  check(
+      x.ndim() == 2 && x.shape() == like.shape(),
+      "as_long_as: the shapes do not fit");
+  return cpu_node(
+      x.shape(),
+      std::make_shared<RapidAsLongAs>(),
+      {as_type(x, mx::float32), as_type(like, mx::float32)});
 }
 
 }  // namespace rapid

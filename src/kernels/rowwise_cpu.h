@@ -16,4 +16,8 @@ mx::array gated_columns_cpu(
     int column,
     Activation activation);
 
+mx::array above_spread_cpu(const mx::array& x, int count, float deviations);
+
+mx::array as_long_as_cpu(const mx::array& x, const mx::array& like);
+
 }  // namespace rapid

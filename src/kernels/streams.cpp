@@ -24,6 +24,14 @@ void check_gates(const mx::array& mixes, const StreamGates& how) {
       "stream_gates: the shapes do not fit");
 }
 
+void check_map(const mx::array& routes, const StreamMap& map) {
+  check(
+      routes.ndim() == 2 && map.weight.ndim() == 2 &&
+          routes.shape(1) == map.weight.shape(1) &&
+          map.base.shape() == mx::Shape{map.weight.shape(0)},
+      "stream_map: the shapes do not fit");
+}
+
 void check_rows(const mx::array& x, const mx::array& gates, int n) {
   check(
       x.ndim() == 2 && gates.ndim() == 2 && n > 0 && x.shape(1) % n == 0 &&
@@ -75,6 +83,12 @@ mx::array stream_gates_reference(
   return mx::concatenate({pre, post, mx::reshape(mix, {rows, n * n})}, 1);
 }
 
+mx::array stream_map_reference(const mx::array& routes, const StreamMap& map) {
+  check_map(routes, map);
+  return mx::add(
+      mx::matmul(mx::tanh(routes), mx::transpose(map.weight)), map.base);
+}
+
 mx::array stream_read_reference(
     const mx::array& x, const mx::array& gates, int n) {
   check_rows(x, gates, n);
@@ -101,6 +115,12 @@ mx::array stream_gates(const mx::array& mixes, const StreamGatesPtr& how) {
   check_gates(mixes, *how);
   return cpu_kernels_active() ? stream_gates_cpu(mixes, how)
                               : stream_gates_reference(mixes, *how);
+}
+
+mx::array stream_map(const mx::array& routes, const StreamMapPtr& map) {
+  check_map(routes, *map);
+  return cpu_kernels_active() ? stream_map_cpu(routes, map)
+                              : stream_map_reference(routes, *map);
 }
 
 mx::array stream_read(const mx::array& x, const mx::array& gates, int n) {

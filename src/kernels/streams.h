@@ -9,6 +9,8 @@
 //                   mix  = softmax of each row (mixes scale_2 + base) + eps,
 //                          columns to a sum of 1, then `rounds` - 1 times rows
 //                          and columns
+//   stream_map    routes [T, K] -> gates of the same kind, linear in what the
+//                 routes say: base + weight tanh(routes)
 //   stream_read   x, gates -> [T, H]: sum over i of pre_i x_i
 //   stream_write  y [T, H], gates, x -> [T, N H]: post_j y + sum_i mix_ij x_i
 //
@@ -31,8 +33,16 @@ struct StreamGates {
 
 using StreamGatesPtr = std::shared_ptr<const StreamGates>;
 
+struct StreamMap {
+  mx::array weight;  // [M, K] float32, evaluated
+  mx::array base;    // [M]
+};
+
+using StreamMapPtr = std::shared_ptr<const StreamMap>;
+
 // Throw std::invalid_argument where shapes do not fit.
 mx::array stream_gates(const mx::array& mixes, const StreamGatesPtr& how);
+mx::array stream_map(const mx::array& routes, const StreamMapPtr& map);
 mx::array stream_read(const mx::array& x, const mx::array& gates, int streams);
 mx::array stream_write(
     const mx::array& y,
@@ -43,6 +53,7 @@ mx::array stream_write(
 // The definitions.
 mx::array stream_gates_reference(
     const mx::array& mixes, const StreamGates& how);
+mx::array stream_map_reference(const mx::array& routes, const StreamMap& map);
 mx::array stream_read_reference(
     const mx::array& x, const mx::array& gates, int streams);
 mx::array stream_write_reference(

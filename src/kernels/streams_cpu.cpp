@@ -98,6 +98,53 @@ class RapidStreamGates final : public CpuPrimitive {
   StreamGatesPtr how_;
 };
 
+// Gates of one row; `said` [K] is scratch.
+void map_row(
+    const StreamMap& map, const float* routes, float* said, float* out) {
+  const int gates = map.weight.shape(0);
+  const int count = map.weight.shape(1);
+  const float* weight = map.weight.data<float>();
+  const float* base = map.base.data<float>();
+  for (int i = 0; i < count; ++i) {
+    said[i] = std::tanh(routes[i]);
+  }
+  for (int m = 0; m < gates; ++m, weight += count) {
+    float sum = base[m];
+    for (int i = 0; i < count; ++i) {
+      sum += weight[i] * said[i];
+    }
+    out[m] = sum;
+  }
+}
+
+class RapidStreamMap final : public CpuPrimitive {
+ public:
+  explicit RapidStreamMap(StreamMapPtr map) : map_(std::move(map)) {}
+  const char* name() const override { return "RapidStreamMap"; }
+
+  CpuWork work(const std::vector<mx::array>& inputs, mx::array& out) override {
+    const auto* routes = rows<float>(inputs[0]);
+    float* to = out.data<float>();
+    return [=, map = map_, count = out.shape(0)] {
+      const int width = map->weight.shape(1);
+      const int gates = map->weight.shape(0);
+      ThreadPool::global().run(
+          count, grain_of(gates * width), [&](int begin, int end) {
+            std::vector<float> said(static_cast<size_t>(width));
+            for (auto row = static_cast<size_t>(begin);
+                 row < static_cast<size_t>(end);
+                 ++row) {
+              map_row(
+                  *map, routes + row * width, said.data(), to + row * gates);
+            }
+          });
+    };
+  }
+
+ private:
+  StreamMapPtr map_;
+};
+
 class RapidStreamRead final : public CpuPrimitive {
  public:
   explicit RapidStreamRead(int streams) : streams_(streams) {}
@@ -197,6 +244,13 @@ mx::array stream_gates_cpu(const mx::array& mixes, const StreamGatesPtr& how) {
       mixes.shape(),
       std::make_shared<RapidStreamGates>(how),
       {as_type(mixes, mx::float32)});
+}
+
+mx::array stream_map_cpu(const mx::array& routes, const StreamMapPtr& map) {
+  return cpu_node(
+      {routes.shape(0), map->weight.shape(0)},
+      std::make_shared<RapidStreamMap>(map),
+      {as_type(routes, mx::float32)});
 }
 
 mx::array stream_read_cpu(

@@ -12,18 +12,12 @@
 #include "models/gemma4_config.h"
 #include "models/registry.h"
 #include "nn/moe.h"
+#include "nn/token_parts.h"
 #include "state/paged_kv.h"
 
 namespace rapid {
 
 namespace {
-
-// What the token itself adds behind a layer: gate it, project it back.
-struct TokenInput {
-  ProjectionPtr gate;  // [T, hidden] -> [T, part]
-  ProjectionPtr back;  // and its norm
-  int column = 0;      // of this layer's part in the row of all
-};
 
 // Experts beside the feed-forward part, and the norm over both.
 struct Beside {
@@ -37,18 +31,9 @@ struct Layer {
   ProjectionPtr out;
   Mlp mlp;
   std::optional<Beside> beside;
-  int state = 0;  // whose pages it reads
-  std::optional<TokenInput> token;
+  int state = 0;                   // whose pages it reads
+  std::optional<TokenPart> token;  // what the token itself adds behind it
   float scalar = 1.0f;
-};
-
-// Every layer's part of the token, [T, layers x part]:
-// norm(x W) + table[id], the scales of both folded into norm and table.
-struct TokenTable {
-  Embedding table;
-  float scale = 1.0f;
-  ProjectionPtr project;
-  RmsNorm norm;  // over a part
 };
 
 class Gemma4 final : public Decoder {
@@ -56,7 +41,7 @@ class Gemma4 final : public Decoder {
   Gemma4(
       DecoderSpine spine,
       std::vector<Layer> layers,
-      std::optional<TokenTable> tokens)
+      std::optional<TokenParts> tokens)
       : Decoder(std::move(spine)),
         layers_(std::move(layers)),
         tokens_(std::move(tokens)) {}
@@ -64,13 +49,7 @@ class Gemma4 final : public Decoder {
  private:
   std::optional<mx::array> beside(
       const mx::array& ids, const mx::array& x) const override {
-    if (!tokens_) {
-      return std::nullopt;
-    }
-    return grouped_norm(
-        project(x, tokens_->project),
-        tokens_->norm,
-        tokens_->table(ids, tokens_->scale));
+    return tokens_ ? std::optional((*tokens_)(ids, x)) : std::nullopt;
   }
 
   mx::array layer(
@@ -92,32 +71,23 @@ class Gemma4 final : public Decoder {
       y = l.mlp(y, batch);
     }
     if (l.token) {
-      const mx::array part = gated_columns(
-          project(y, l.token->gate),
-          *batch.beside,
-          l.token->column,
-          Activation::gelu_tanh);
-      y = project(part, l.token->back, y);
+      y = (*l.token)(y, *batch.beside, y);
     }
     return l.scalar == 1.0f ? y : mx::multiply(y, mx::array(l.scalar));
   }
 
   std::vector<Layer> layers_;
-  std::optional<TokenTable> tokens_;
+  std::optional<TokenParts> tokens_;
 };
 
-RmsNorm norm_without_weight(int size, float eps) {
-  mx::array weight = mx::ones({size});
-  weight.eval();
-  return {std::move(weight), eps};
-}
-
-Result<ProjectionPtr> load_projection(
-    const WeightCursor& cursor, const LinearOptions& linear) {
-  auto out = std::make_shared<Projection>();
-  RAPID_TRY(Linear loaded, load_linear(cursor, linear));
-  out->parts.push_back(std::move(loaded));
-  return ProjectionPtr(std::move(out));
+TokenPartOptions token_options(const Gemma4Config& config) {
+  return {
+      .hidden = config.shape.hidden,
+      .part = config.token_part,
+      .layers = config.shape.layers,
+      .rows = config.token_rows,
+      .vocabulary = config.shape.vocabulary,
+      .norm_eps = config.shape.norm_eps};
 }
 
 MoeOptions expert_options(const Gemma4Config& config) {
@@ -166,7 +136,7 @@ class Loader {
     }
     RAPID_CHECK(attention(at.scope("self_attn"), plan, around, out));
     if (config_.token_part > 0) {
-      RAPID_TRY(out.token, token(at, index));
+      RAPID_TRY(out.token, TokenPart::load(at, token_options(config_), index));
     }
     for (const auto* name : {"layer_scalar", "layer_scalar.weight"}) {
       if (at.has(name)) {
@@ -175,34 +145,6 @@ class Loader {
       }
     }
     return out;
-  }
-
-  Result<TokenTable> tokens() const {
-    const int part = config_.token_part;
-    const int width = part * config_.shape.layers;
-    const auto half = static_cast<float>(std::sqrt(0.5));
-    RAPID_TRY(
-        Embedding table,
-        Embedding::load(
-            model_, "embed_tokens_per_layer", config_.token_rows, width));
-    RAPID_TRY(
-        ProjectionPtr project,
-        load_projection(
-            model_,
-            {"per_layer_model_projection", config_.shape.hidden, width}));
-    // The product is divided by sqrt(hidden) before its norm: eps grows.
-    const float eps =
-        config_.shape.norm_eps * static_cast<float>(config_.shape.hidden);
-    RAPID_TRY(
-        RmsNorm norm,
-        load_rms_norm(model_, "per_layer_projection_norm", {part, eps}));
-    norm.weight = mx::multiply(norm.weight, mx::array(half));
-    norm.weight.eval();
-    return TokenTable{
-        std::move(table),
-        half * std::sqrt(static_cast<float>(part)),
-        std::move(project),
-        std::move(norm)};
   }
 
  private:
@@ -289,30 +231,12 @@ class Loader {
     RAPID_TRY(mix.q_norm, load_rms_norm(at, "q_norm", norm));
     if (source != KvSource::shared) {
       RAPID_TRY(mix.k_norm, load_rms_norm(at, "k_norm", norm));
-      mix.v_norm = norm_without_weight(plan.head_dim, s.norm_eps);
+      mix.v_norm = plain_rms_norm(plan.head_dim, s.norm_eps);
     }
     out.in = std::move(in);
     out.mix = std::make_shared<const Attention>(std::move(mix));
     out.out = std::move(back);
     return {};
-  }
-
-  Result<TokenInput> token(const WeightCursor& at, int index) const {
-    const int hidden = config_.shape.hidden;
-    const int part = config_.token_part;
-    TokenInput out{.column = index * part};
-    RAPID_TRY(
-        out.gate, load_projection(at, {"per_layer_input_gate", hidden, part}));
-    auto back = std::make_shared<Projection>();
-    RAPID_TRY(
-        Linear matrix, load_linear(at, {"per_layer_projection", part, hidden}));
-    back->parts.push_back(std::move(matrix));
-    RAPID_TRY(
-        back->after,
-        load_rms_norm(
-            at, "post_per_layer_input_norm", {hidden, config_.shape.norm_eps}));
-    out.back = std::move(back);
-    return out;
   }
 
   const Gemma4Config& config_;
@@ -358,9 +282,9 @@ Result<std::unique_ptr<Model>> load_gemma4(
   }
 
   const Loader loader(config, text.model);
-  std::optional<TokenTable> tokens;
+  std::optional<TokenParts> tokens;
   if (config.token_part > 0) {
-    RAPID_TRY(tokens, loader.tokens());
+    RAPID_TRY(tokens, TokenParts::load(text.model, token_options(config)));
   }
   std::vector<Layer> layers;
   for (int i = 0; i < shape.layers; ++i) {

@@ -18,4 +18,10 @@ Result<RmsNorm> load_rms_norm(
   return RmsNorm{std::move(weight), options.eps};
 }
 
+RmsNorm plain_rms_norm(int size, float eps) {
+  mx::array weight = mx::ones({size});
+  weight.eval();
+  return {std::move(weight), eps};
+}
+
 }  // namespace rapid

@@ -20,4 +20,7 @@ Result<RmsNorm> load_rms_norm(
     std::string_view name,
     const RmsNormOptions& options);
 
+// The same without a weight.
+RmsNorm plain_rms_norm(int size, float eps);
+
 }  // namespace rapid

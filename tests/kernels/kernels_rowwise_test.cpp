@@ -51,10 +51,42 @@ TEST_P(Rowwise, GatedColumnsEqualTheirDefinition) {
   }
 }
 
+TEST_P(Rowwise, AboveSpreadEqualsItsDefinition) {
+  const mx::array x = Random(6).array({29, 70}, 3);
+  const auto whole = values(above_spread(x, 50, 0.7f));
+  EXPECT_LT(
+      distance(whole, values(above_spread_reference(x, 50, 0.7f))), 2e-6f);
+  const auto kept = std::ranges::count_if(whole, [](float v) { return v > 0; });
+  EXPECT_GT(kept, 29 * 50 / 10);
+  EXPECT_LT(kept, 29 * 50 / 2);
+  for (const int row : {0, 13, 28}) {
+    const auto alone = values(above_spread(row_of(x, row), 50, 0.7f));
+    EXPECT_TRUE(
+        std::equal(alone.begin(), alone.end(), whole.begin() + row * 50));
+  }
+}
+
+TEST_P(Rowwise, AsLongAsEqualsItsDefinition) {
+  const mx::array like = Random(8).array({29, 70}, 5);
+  for (const float size : {3.0f, 1e-4f}) {  // the latter is never stretched
+    const mx::array x = Random(7).array({29, 70}, size);
+    const auto whole = values(as_long_as(x, like));
+    EXPECT_LT(distance(whole, values(as_long_as_reference(x, like))), 2e-6f);
+    for (const int row : {0, 13, 28}) {
+      const auto alone = values(as_long_as(row_of(x, row), row_of(like, row)));
+      EXPECT_TRUE(
+          std::equal(alone.begin(), alone.end(), whole.begin() + row * 70));
+    }
+  }
+}
+
 TEST_P(Rowwise, WrongShapesThrow) {
   const mx::array x = Random(1).array({2, 30});
   const RmsNorm norm{mx::ones({16}), 1e-5f};
   EXPECT_THROW(values(grouped_norm_cpu(x, norm, {})), std::invalid_argument);
+  EXPECT_THROW(values(above_spread_cpu(x, 31, 1.0f)), std::invalid_argument);
+  EXPECT_THROW(
+      values(as_long_as_cpu(x, mx::ones({2, 29}))), std::invalid_argument);
   EXPECT_THROW(
       values(gated_columns_cpu(x, x, 1, Activation::silu)),
       std::invalid_argument);

@@ -84,6 +84,20 @@ TEST_P(StreamsOp, TheMixIsDoublyStochastic) {
   }
 }
 
+TEST_P(StreamsOp, AMapEqualsItsDefinition) {
+  mx::array weight = Random(6).array({24, 4}, 2);
+  mx::array base = Random(7).array({24});
+  mx::eval(weight, base);
+  const auto map = std::make_shared<const StreamMap>(StreamMap{weight, base});
+  const mx::array routes = Random(8).array({37, 4}, 2);
+  const std::vector<float> all = values(stream_map(routes, map));
+  EXPECT_LT(distance(all, values(stream_map_reference(routes, *map))), 1e-6f);
+  EXPECT_TRUE(same_bits(
+      {all.begin() + 20 * 24, all.begin() + 21 * 24},
+      values(stream_map(part(routes, 20, 1), map))));
+  EXPECT_THROW(stream_map(mx::zeros({2, 3}), map), std::invalid_argument);
+}
+
 TEST_P(StreamsOp, RowsDoNotDependOnTheirNumber) {
   const int n = 4;
   const int most = 90;
