@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "kernels/cuda_step.h"
 #include "kernels/gpu_kernel.h"
+#include "tensor/device_memory.h"
 
 namespace rapid {
 
@@ -35,12 +37,6 @@ bool known(
          o.source == KvSource::own && !o.v_norm && o.growth == 0 &&
          head_norm(o.q_norm, dim) && head_norm(o.k_norm, dim) &&
          batch.size() * static_cast<size_t>(shape.heads) <= 4096;
-}
-
-// MLX's buffers on CUDA begin with the address on the device.
-int64_t device_address(const mx::array& a) {
-  const auto* start = static_cast<char* const*>(a.buffer().ptr());
-  return reinterpret_cast<int64_t>(*start + a.offset());
 }
 
 // New pages are zeros that nobody has made yet.
@@ -77,7 +73,9 @@ mx::array page_table(
       const auto& pages = rows.pages->pages;
       const auto at = static_cast<size_t>(i);
       values.push_back(
-          at < pages.size() && pages[at] ? device_address(pages[at]->data) : 0);
+          at < pages.size() && pages[at]
+              ? reinterpret_cast<int64_t>(device_address(pages[at]->data))
+              : 0);
     }
   }
   if (sent.size() > 1024) {
@@ -136,7 +134,8 @@ struct Call {
   int flags;
   int most_pages;
   mx::array table;
-  mx::array freqs;  // of the first sequence
+  mx::array freqs;                 // of the first sequence
+  std::optional<StepTables> kept;  // where the step is being recorded
 
   const AttentionOptions& options() const { return layer.options; }
   const mx::array& weight_of(const std::optional<RmsNorm>& norm) const {
@@ -163,47 +162,100 @@ mx::array& counters() {
   return zeros;
 }
 
+// How the tokens of a step's sequences are split between groups.
+struct Splits {
+  int share = 0;  // in halves of pages
+  int count = 0;
+};
+
+int most_splits(int heads, int sequences) {
+  // Two groups for each multiprocessor.
+  return std::max(1, 2 * cuda_multiprocessors() / (heads * sequences));
+}
+
+Splits splits_of(std::span<const int> positions, int window, int heads) {
+  constexpr int kTask = 32;  // tokens that a warp takes at a time
+  int most = 1;
+  for (const int at : positions) {
+    const int low = window > 0 ? std::max(0, at - window + 1) : 0;
+    most = std::max(most, at / kTask - low / kTask + 1);
+  }
+  // Some halves of pages for each of a group's 8 warps: merging parts takes as
+  // long as three of those.
+  const int wanted = most_splits(heads, static_cast<int>(positions.size()));
+  const int least = most <= 24 ? 24 : 16;
+  const int share = std::max(least, ((most + wanted - 1) / wanted + 7) / 8 * 8);
+  return {share, (most + share - 1) / share};
+}
+
+// Where the splits leave their parts. Launches follow each other, so one serves
+// all; a kept step holds on to the one that it began with.
+const mx::array& room_for_parts(int floats) {
+  thread_local std::optional<mx::array> room;
+  if (!room || room->size() < static_cast<size_t>(floats)) {
+    room = mx::zeros({floats});
+    room->eval();
+  }
+  return *room;
+}
+
+// Of a step that is kept: sets the splits for where its sequences are now.
+std::function<bool(CudaLaunch&)> renewal(
+    const StepTables& kept, int window, int heads) {
+  return [positions = kept.positions_now, window, heads](CudaLaunch& launch) {
+    constexpr size_t kShare = 5;  // of the scalars
+    constexpr size_t kSplits = 6;
+    const Splits now = splits_of(*positions, window, heads);
+    const auto share = static_cast<uint32_t>(now.share);
+    const auto splits = static_cast<uint32_t>(now.count);
+    if (launch.scalars[kShare] == share && launch.scalars[kSplits] == splits) {
+      return false;
+    }
+    launch.scalars[kShare] = share;
+    launch.scalars[kSplits] = splits;
+    launch.groups[0] = splits;
+    return true;
+  };
+}
+
 // One token of every sequence.
 mx::array step(const Call& call) {
   const AttentionOptions& o = call.options();
   const auto sequences = static_cast<int>(call.batch.size());
   const int heads = call.shape.heads;
-  constexpr int kTask = 32;  // tokens that a warp takes at a time
-  int most = 1;
-  for (const AttentionRows& rows : call.batch) {
-    const int at = rows.pages->length;
-    const int low = o.window > 0 ? std::max(0, at - o.window + 1) : 0;
-    most = std::max(most, at / kTask - low / kTask + 1);
-  }
-  // Two groups for each multiprocessor, but some halves of pages for each of
-  // a group's 8 warps: merging parts takes as long as three of those.
-  const int wanted =
-      std::max(1, 2 * cuda_multiprocessors() / (heads * sequences));
-  const int least = most <= 24 ? 24 : 16;
-  const int share = std::max(least, ((most + wanted - 1) / wanted + 7) / 8 * 8);
-  const int splits = (most + share - 1) / share;
   const int dim = call.shape.dim;
+  std::vector<int> at;
+  for (const AttentionRows& rows : call.batch) {
+    at.push_back(rows.pages->length);
+  }
+  const Splits splits = splits_of(at, o.window, heads);
+  const bool only = sequences == 1 && !call.kept;
+  const mx::array positions = call.kept ? call.kept->positions
+                              : only    ? call.table
+                                        : positions_array(call.batch);
   return gpu_kernel(
              "attention_step", {{"DIM", dim}, {"GROUP", o.heads / heads}})
       .run(
           {call.qkv,
            call.table,
-           sequences > 1 ? positions_array(call.batch) : call.table,
+           positions,
            call.freqs,
            call.weight_of(o.q_norm),
            call.weight_of(o.k_norm),
            o.sinks ? *o.sinks : call.freqs,
-           counters()},
-          {mx::Shape{sequences, o.heads * dim},
-           mx::Shape{sequences, o.heads, splits, dim + 2}},
-          {mx::float32, mx::float32},
+           counters(),
+           room_for_parts(
+               sequences * o.heads * most_splits(heads, sequences) *
+               (dim + 2))},
+          {mx::Shape{sequences, o.heads * dim}},
+          {mx::float32},
           {call.qkv.shape(1),
            o.heads,
            heads,
            call.most_pages,
-           call.batch[0].pages->length,
-           share,
-           splits,
+           only ? at[0] : -1,
+           splits.share,
+           splits.count,
            o.window,
            call.flags,
            o.rope.dims,
@@ -212,7 +264,9 @@ mx::array step(const Call& call) {
            eps_of(o.k_norm),
            o.softcap,
            o.rope.amplitude},
-          {.x = splits, .y = heads, .z = sequences})[0];
+          {.x = splits.count, .y = heads, .z = sequences},
+          0,
+          call.kept ? renewal(*call.kept, o.window, heads) : nullptr)[0];
 }
 
 // The rows of one sequence.
@@ -286,15 +340,17 @@ std::optional<mx::array> attention_gpu(
     single = single && rows.rows == 1 &&
              rows.pages->form == batch.front().pages->form;
   }
+  const auto kept = recorded_tables(*batch.front().pages);
   const Call call{
       qkv,
       layer,
       batch,
       shape,
       flags_of(layer.options),
-      most,
-      page_table(layer, batch, most),
-      frequencies_of(layer, batch.front().pages->form)};
+      kept ? kept->most_pages : most,
+      kept ? kept->pages : page_table(layer, batch, most),
+      frequencies_of(layer, batch.front().pages->form),
+      kept};
   std::vector<mx::array> parts;
   if (single) {
     parts.push_back(step(call));

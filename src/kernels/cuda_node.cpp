@@ -168,10 +168,7 @@ void allocate(mx::array& out, int device) {
       [buffer](mx::allocator::Buffer) { Pool::of_process().give(buffer); }));
 }
 
-void* address_of(const mx::array& a) {
-  const auto* buffer = static_cast<const DeviceBuffer*>(a.buffer().ptr());
-  return static_cast<char*>(buffer->data) + a.offset();
-}
+thread_local CudaRecording* recording = nullptr;
 
 class CudaNode final : public mx::Primitive {
  public:
@@ -200,12 +197,12 @@ class CudaNode final : public mx::Primitive {
         throw std::runtime_error("a kernel got rows that are out of order");
       }
       c.input(encoder, in);
-      pointers.push_back(address_of(in));
+      pointers.push_back(device_address(in));
     }
     for (mx::array& out : outputs) {
       allocate(out, stream().device.index);
       c.output(encoder, out);
-      pointers.push_back(address_of(out));
+      pointers.push_back(device_address(out));
     }
     std::vector<void*> arguments;
     arguments.reserve(pointers.size() + launch_.scalars.size());
@@ -224,23 +221,50 @@ class CudaNode final : public mx::Primitive {
         {1, 1, 1},
         launch_.bytes,
         arguments.data());
+    if (recording) {
+      record(inputs, outputs, std::move(pointers));
+    }
   }
 
  private:
+  void record(
+      const std::vector<mx::array>& inputs,
+      const std::vector<mx::array>& outputs,
+      std::vector<void*> pointers) {
+    for (const auto* arrays : {&inputs, &outputs}) {
+      for (const mx::array& a : *arrays) {
+        recording->held.push_back(a.data_shared_ptr());
+      }
+    }
+    recording->launches.push_back(
+        {launch_, stream().device.index, std::move(pointers), inputs.size()});
+  }
+
   CudaLaunch launch_;
 };
+
+bool is_ours(const mx::array& a) {
+  return a.has_primitive() &&
+         a.primitive().name() == std::string_view("CudaNode");
+}
 
 // Rows in order, known now or made so by a node.
 mx::array in_order(const mx::array& a) {
   if (a.status() != mx::array::Status::unscheduled) {
     return a.flags().row_contiguous ? a : mx::contiguous(a);
   }
-  const bool ours =
-      a.has_primitive() && a.primitive().name() == std::string_view("CudaNode");
-  return ours ? a : mx::contiguous(a);
+  return is_ours(a) ? a : mx::contiguous(a);
 }
 
 }  // namespace
+
+CudaRecording::CudaRecording() {
+  recording = this;
+}
+
+CudaRecording::~CudaRecording() {
+  recording = nullptr;
+}
 
 bool cuda_nodes_possible() {
   return calls().all;
@@ -312,7 +336,7 @@ float* host_floats(mx::array& a) {
       return a.data<float>();
     }
   }
-  return calls().fetch(held.data, address_of(a), a.nbytes()) == 0
+  return calls().fetch(held.data, device_address(a), a.nbytes()) == 0
              ? static_cast<float*>(held.data)
              : a.data<float>();
 }
@@ -326,6 +350,13 @@ std::vector<mx::array> cuda_node(
   ordered.reserve(inputs.size());
   for (const mx::array& in : inputs) {
     ordered.push_back(in_order(in));
+  }
+  if (recording) {
+    ++recording->nodes;
+    const bool known = std::ranges::all_of(ordered, [](const mx::array& in) {
+      return in.status() != mx::array::Status::unscheduled || is_ours(in);
+    });
+    recording->foreign = recording->foreign || !known || !launch.repeats;
   }
   return mx::array::make_arrays(
       shapes, types, std::make_shared<CudaNode>(std::move(launch)), ordered);

@@ -10,6 +10,7 @@
 // MLX drops them: after the launches that use them.
 #pragma once
 
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -45,6 +46,36 @@ struct CudaLaunch {
   unsigned threads = 0;
   unsigned bytes = 0;             // of shared memory
   std::vector<uint32_t> scalars;  // the bits of int and float arguments
+  // Its text says AFTER_PREVIOUS: with the same arguments it does the same
+  // again, so it may be part of a step that is kept (cuda_step.h).
+  bool repeats = false;
+  // There: sets what follows from the lengths of the sequences. True: something
+  // changed. Null: nothing ever does.
+  std::function<bool(CudaLaunch&)> renew;
+};
+
+// A launch as it was made.
+struct CudaLaunched {
+  CudaLaunch launch;
+  int device = 0;
+  std::vector<void*> pointers;  // inputs, results
+  size_t inputs = 0;
+};
+
+// What the nodes launch that this thread builds and evaluates while it lives.
+class CudaRecording {
+ public:
+  CudaRecording();
+  ~CudaRecording();
+  CudaRecording(const CudaRecording&) = delete;
+  CudaRecording& operator=(const CudaRecording&) = delete;
+
+  std::vector<CudaLaunched> launches;
+  // The memory that they read and write.
+  std::vector<std::shared_ptr<mx::array::Data>> held;
+  size_t nodes = 0;      // that were built
+  bool foreign = false;  // one took what a node of another kind made, or
+                         // does not repeat
 };
 
 // Arguments of the kernel: inputs, results, scalars. Inputs must lie in order

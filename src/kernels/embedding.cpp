@@ -1,6 +1,7 @@
 #include "kernels/embedding.h"
 
 #include "kernels/embedding_cpu.h"
+#include "kernels/embedding_gpu.h"
 #include "tensor/gpu_layout.h"
 
 namespace rapid {
@@ -14,8 +15,13 @@ mx::array embedding_reference(
 }
 
 mx::array embedding(const mx::array& ids, const WeightPtr& table, float scale) {
-  return cpu_kernels_active() ? embedding_cpu(ids, table, scale)
-                              : embedding_reference(ids, table, scale);
+  if (cpu_kernels_active()) {
+    return embedding_cpu(ids, table, scale);
+  }
+  if (auto rows = embedding_gpu(ids, table, scale)) {
+    return *rows;
+  }
+  return embedding_reference(ids, table, scale);
 }
 
 }  // namespace rapid

@@ -107,6 +107,7 @@ GpuKernel::GpuKernel(std::string_view name, const Defines& defines)
       text);
   const auto begin = text.find("KERNEL(");
   const auto body = text.find("\nBODY\n");
+  repeats_ = text.find("AFTER_PREVIOUS;") != std::string::npos;
   threads_ = std::stoi(text.substr(text.find(',', begin) + 1));
   if (!mx::metal::is_available() || text.starts_with("// cuda")) {
     return;
@@ -132,7 +133,8 @@ std::vector<mx::array> GpuKernel::run(
     const std::vector<mx::Dtype>& types,
     const Scalars& scalars,
     Groups groups,
-    int bytes) const {
+    int bytes,
+    std::function<bool(CudaLaunch&)> renew) const {
   if (metal_) {
     const std::tuple<int, int, int> block(threads_, 1, 1);
     const std::tuple<int, int, int> grid(
@@ -164,6 +166,8 @@ std::vector<mx::array> GpuKernel::run(
   launch.groups[2] = static_cast<unsigned>(groups.z);
   launch.threads = static_cast<unsigned>(threads_);
   launch.bytes = static_cast<unsigned>(bytes);
+  launch.repeats = repeats_;
+  launch.renew = std::move(renew);
   for (const Scalar& scalar : scalars) {
     launch.scalars.push_back(
         std::visit([](auto v) { return std::bit_cast<uint32_t>(v); }, scalar));

@@ -14,6 +14,7 @@
 
 #include <mlx/fast.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -48,14 +49,15 @@ class GpuKernel {
   GpuKernel(std::string_view name, const Defines& defines);
 
   // Inputs, outputs and scalars in the order of the text. `bytes` of shared
-  // memory beside what the text declares.
+  // memory beside what the text declares. `renew`: see CudaLaunch.
   std::vector<mx::array> run(
       const std::vector<mx::array>& inputs,
       const std::vector<mx::Shape>& shapes,
       const std::vector<mx::Dtype>& types,
       const Scalars& scalars,
       Groups groups,
-      int bytes = 0) const;
+      int bytes = 0,
+      std::function<bool(CudaLaunch&)> renew = nullptr) const;
 
   const std::string& cuda_source() const { return source_; }
 
@@ -64,6 +66,7 @@ class GpuKernel {
   std::string source_;  // for CUDA
   mx::fast::CustomKernelFunction metal_;
   int threads_ = 0;
+  bool repeats_ = false;  // CudaLaunch
   mutable std::shared_ptr<CudaFunction> function_;
 };
 

@@ -39,27 +39,17 @@ struct Parts {
   int shift() const { return std::countr_zero(static_cast<unsigned>(group)); }
 };
 
-int scales_code(mx::Dtype type) {
-  return type == mx::float16 ? 0 : type == mx::bfloat16 ? 1 : 2;
-}
-
 bool add(
     Parts& parts,
     const GpuLayout& layout,
     const std::optional<mx::array>& bias,
     int rows) {
-  if (!layout.scheme || layout.scheme->mode != QuantMode::affine ||
-      !layout.scales || !layout.biases ||
-      layout.scales->dtype() != layout.biases->dtype()) {
+  if (!read_by_kernels(layout)) {
     return false;
   }
   const QuantScheme& s = *layout.scheme;
   const int cols = layout.data.shape(-1) * 32 / s.bits;
   const int scales = scales_code(layout.scales->dtype());
-  if ((s.bits != 4 && s.bits != 8) || cols % 32 != 0 ||
-      layout.scales->shape(-1) != cols / s.group_size) {
-    return false;
-  }
   if (!parts.layouts.empty() &&
       (parts.bits != s.bits || parts.group != s.group_size ||
        parts.scales != scales || parts.cols != cols ||
@@ -295,6 +285,22 @@ mx::array finished(
 }
 
 }  // namespace
+
+bool read_by_kernels(const GpuLayout& layout) {
+  if (!layout.scheme || layout.scheme->mode != QuantMode::affine ||
+      !layout.scales || !layout.biases ||
+      layout.scales->dtype() != layout.biases->dtype()) {
+    return false;
+  }
+  const QuantScheme& s = *layout.scheme;
+  const int cols = layout.data.shape(-1) * 32 / s.bits;
+  return (s.bits == 4 || s.bits == 8) && cols % 32 == 0 &&
+         layout.scales->shape(-1) == cols / s.group_size;
+}
+
+int scales_code(mx::Dtype type) {
+  return type == mx::float16 ? 0 : type == mx::bfloat16 ? 1 : 2;
+}
 
 std::optional<mx::array> project_gpu(
     const mx::array& x,

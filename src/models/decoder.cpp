@@ -54,6 +54,40 @@ std::vector<int32_t> asked_rows(std::span<const SequenceInput> batch) {
   return out;
 }
 
+mx::array ids_of(std::span<const SequenceInput> batch) {
+  std::vector<int32_t> out;
+  for (const SequenceInput& input : batch) {
+    out.insert(out.end(), input.tokens.begin(), input.tokens.end());
+  }
+  return mx::array(out.data(), {static_cast<int>(out.size())}, mx::int32);
+}
+
+// The batch as a step that may run again: a token of each sequence, whose
+// states are all keys and values, of one form.
+std::optional<CudaSteps::Inputs> step_of(std::span<const SequenceInput> batch) {
+  CudaSteps::Inputs out;
+  for (const SequenceInput& input : batch) {
+    if (input.tokens.size() != 1 || input.adapter ||
+        input.logits != SequenceInput::Logits::last) {
+      return std::nullopt;
+    }
+    out.ids.push_back(input.tokens[0]);
+  }
+  for (size_t i = 0; i < batch.front().states->size(); ++i) {
+    for (const SequenceInput& input : batch) {
+      auto* state = dynamic_cast<PagedKv*>(input.states->at(i).get());
+      if (!state) {
+        return std::nullopt;
+      }
+      out.pages.push_back(state->prepare(1));
+      if (out.pages.back()->form != out.pages.front()->form) {
+        return std::nullopt;
+      }
+    }
+  }
+  return out.pages.empty() ? std::nullopt : std::optional(std::move(out));
+}
+
 mx::array take_rows(const mx::array& x, const std::vector<int32_t>& rows) {
   const auto count = static_cast<int>(rows.size());
   if (count == x.shape(0)) {
@@ -177,23 +211,20 @@ mx::array Decoder::logits(const mx::array& rows) const {
   return mx::multiply(mx::tanh(mx::divide(out, cap)), cap);
 }
 
-mx::array Decoder::run(std::span<const SequenceInput> inputs) {
-  check(inputs);
-  std::vector<int32_t> ids;
+mx::array Decoder::run(
+    std::span<const SequenceInput> inputs, const mx::array& ids) {
   std::vector<SequenceState*> states;
   std::vector<int> counts;
   std::vector<AdapterPtr> adapters;
   for (const SequenceInput& input : inputs) {
-    ids.insert(ids.end(), input.tokens.begin(), input.tokens.end());
     states.push_back(input.states);
     counts.push_back(static_cast<int>(input.tokens.size()));
     adapters.push_back(input.adapter);
   }
   RaggedBatch batch = RaggedBatch::lay_out(states, counts, adapters);
-  const auto rows = static_cast<int>(ids.size());
-  const mx::array id_row(ids.data(), {rows}, mx::int32);
-  mx::array x = spine_.embedding(id_row, spine_.embedding_scale);
-  batch.beside = beside(id_row, x);
+  const int rows = ids.shape(0);
+  mx::array x = spine_.embedding(ids, spine_.embedding_scale);
+  batch.beside = beside(ids, x);
   x = widen(x);
   for (int i = 0; i < spine_.info.layers; ++i) {
     x = layer(i, x, batch);
@@ -204,15 +235,29 @@ mx::array Decoder::run(std::span<const SequenceInput> inputs) {
   return narrow(x);
 }
 
-mx::array Decoder::forward(std::span<const SequenceInput> inputs) {
-  const mx::array x = run(inputs);
+mx::array Decoder::graph(
+    std::span<const SequenceInput> inputs, const mx::array& ids) {
+  const mx::array x = run(inputs, ids);
   const std::vector<int32_t> asked = asked_rows(inputs);
   return asked.empty() ? take_rows(x, {x.shape(0) - 1})
                        : logits(take_rows(x, asked));
 }
 
+mx::array Decoder::forward(std::span<const SequenceInput> inputs) {
+  check(inputs);
+  if (steps_.takes(static_cast<int>(inputs.size()))) {
+    if (const auto step = step_of(inputs)) {
+      return steps_.run(
+          *step, [&](const mx::array& ids) { return graph(inputs, ids); });
+    }
+  }
+  return graph(inputs, ids_of(inputs));
+}
+
 mx::array Decoder::hidden(std::span<const SequenceInput> inputs) {
-  const mx::array rows = take_rows(run(inputs), asked_rows(inputs));
+  check(inputs);
+  const mx::array rows =
+      take_rows(run(inputs, ids_of(inputs)), asked_rows(inputs));
   const auto& norm = spine_.head->before;
   return mx::astype(norm ? rms_norm_reference(rows, *norm) : rows, mx::float32);
 }

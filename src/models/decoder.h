@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/compressed.h"
+#include "kernels/cuda_step.h"
 #include "models/config.h"
 #include "models/model.h"
 #include "models/rope_config.h"
@@ -82,11 +83,13 @@ class Decoder : public Model {
 
  private:
   void check(std::span<const SequenceInput> batch) const;
-  // All rows behind the last layer, [T, hidden].
-  mx::array run(std::span<const SequenceInput> batch);
+  // All rows behind the last layer, [T, hidden]; ids [T], those of the batch.
+  mx::array run(std::span<const SequenceInput> batch, const mx::array& ids);
+  mx::array graph(std::span<const SequenceInput> batch, const mx::array& ids);
   mx::array logits(const mx::array& rows) const;
 
   DecoderSpine spine_;
+  CudaSteps steps_;
 };
 
 // A decoder whose layers are all of one type, called as

@@ -50,6 +50,11 @@ bool enter(int device) {
 
 }  // namespace
 
+void* device_address(const mx::array& a) {
+  const auto* buffer = static_cast<const DeviceBuffer*>(a.buffer().ptr());
+  return static_cast<char*>(buffer->data) + a.offset();
+}
+
 void* driver_call(const char* name) {
   static const SharedLibrary library({"libcuda.so.1"});
   void* out = nullptr;

@@ -23,6 +23,10 @@ struct DeviceBuffer {
   int device;  // -1: managed memory
 };
 
+// Where an evaluated array lies on a CUDA device. MLX moves one that the host
+// reads.
+void* device_address(const mx::array& a);
+
 // The driver's function of this name, or null.
 void* driver_call(const char* name);
 
