@@ -164,7 +164,7 @@ mx::array& counters() {
 
 // How the tokens of a step's sequences are split between groups.
 struct Splits {
-  int share = 0;  // in halves of pages
+  int share = 0;  // in tasks
   int count = 0;
 };
 
@@ -174,16 +174,16 @@ int most_splits(int heads, int sequences) {
 }
 
 Splits splits_of(std::span<const int> positions, int window, int heads) {
-  constexpr int kTask = 32;  // tokens that a warp takes at a time
+  constexpr int kTask = 16;  // tokens that a warp takes at a time
   int most = 1;
   for (const int at : positions) {
     const int low = window > 0 ? std::max(0, at - window + 1) : 0;
     most = std::max(most, at / kTask - low / kTask + 1);
   }
-  // Some halves of pages for each of a group's 8 warps: merging parts takes as
-  // long as three of those.
+  // One task for each of a group's 8 warps, or two where merging the parts
+  // would take longer.
   const int wanted = most_splits(heads, static_cast<int>(positions.size()));
-  const int least = most <= 24 ? 24 : 16;
+  const int least = most <= 64 ? 8 : 16;
   const int share = std::max(least, ((most + wanted - 1) / wanted + 7) / 8 * 8);
   return {share, (most + share - 1) / share};
 }

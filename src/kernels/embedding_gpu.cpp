@@ -2,9 +2,8 @@
 
 #include <bit>
 
+#include "kernels/gpu_few_rows.h"
 #include "kernels/gpu_kernel.h"
-#include "kernels/gpu_quantised.h"
-#include "tensor/gpu_layout.h"
 
 namespace rapid {
 

@@ -64,11 +64,14 @@ std::vector<std::string> declared(
   return out;
 }
 
-// Attention over pages is several texts.
+// Attention over pages is several texts, and so are products of a few rows.
 std::string whole_text(std::string_view name) {
   std::string out;
   if (name.starts_with("attention_")) {
     out += text_of("attention_pages");
+  }
+  if (name.starts_with("quantised_")) {
+    out += text_of("quantised_parts");
   }
   return out += text_of(name);
 }

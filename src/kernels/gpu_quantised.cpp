@@ -1,162 +1,12 @@
 #include "kernels/gpu_quantised.h"
 
-#include <algorithm>
-#include <bit>
-
+#include "kernels/gpu_few_rows.h"
 #include "kernels/gpu_kernel.h"
 #include "kernels/gpu_ops.h"
-#include "tensor/gpu_layout.h"
 
 namespace rapid {
 
 namespace {
-
-constexpr int kMostParts = 4;
-constexpr int kRowsAtOnce = 8;
-constexpr int kGroupsEach = 3;        // that a multiprocessor holds
-constexpr int kNormed = 2;            // rows that a group makes ready itself
-constexpr int kRowBytes = 96 * 1024;  // of shared memory, for x
-enum Flag { kNorm = 1, kResidual = 2, kBias = 4, kGelu = 8, kFactors = 64 };
-
-// Matrices that one launch can take beside each other.
-struct Parts {
-  std::vector<const GpuLayout*> layouts;
-  std::vector<std::optional<mx::array>> biases;
-  std::vector<int> rows;
-  int bits = 0;
-  int scales = 0;  // as SCALES in the texts
-  int group = 0;
-  int cols = 0;
-
-  int total() const {
-    int out = 0;
-    for (const int n : rows) {
-      out += n;
-    }
-    return out;
-  }
-  int rows_of(size_t i) const { return i < rows.size() ? rows[i] : 0; }
-  int shift() const { return std::countr_zero(static_cast<unsigned>(group)); }
-};
-
-bool add(
-    Parts& parts,
-    const GpuLayout& layout,
-    const std::optional<mx::array>& bias,
-    int rows) {
-  if (!read_by_kernels(layout)) {
-    return false;
-  }
-  const QuantScheme& s = *layout.scheme;
-  const int cols = layout.data.shape(-1) * 32 / s.bits;
-  const int scales = scales_code(layout.scales->dtype());
-  if (!parts.layouts.empty() &&
-      (parts.bits != s.bits || parts.group != s.group_size ||
-       parts.scales != scales || parts.cols != cols ||
-       parts.biases.front().has_value() != bias.has_value())) {
-    return false;
-  }
-  parts.bits = s.bits;
-  parts.group = s.group_size;
-  parts.scales = scales;
-  parts.cols = cols;
-  parts.layouts.push_back(&layout);
-  parts.biases.push_back(bias);
-  parts.rows.push_back(rows);
-  return true;
-}
-
-std::optional<Parts> parts_of(std::span<const Linear> linears) {
-  Parts out;
-  if (linears.size() > kMostParts) {
-    return std::nullopt;
-  }
-  for (const Linear& linear : linears) {
-    const auto rows = static_cast<int>(linear.weight->rows);
-    if (!add(out, gpu_layout(*linear.weight), linear.bias, rows)) {
-      return std::nullopt;
-    }
-  }
-  return out;
-}
-
-// Shared memory that a row takes in quantised_rows.
-int row_bytes(const Parts& parts) {
-  const int step = 4 * 128 / parts.bits;
-  return (parts.cols + step - 1) / step * step * 2 + 64;
-}
-
-struct RowsCall {
-  const RmsNorm* norm = nullptr;
-  std::optional<mx::array> residual;
-  std::optional<mx::array> experts;  // [pairs]
-  int pairs = 0;
-  int x_share = 1;  // pairs that meet the same row
-  bool gated = false;
-  bool gelu = false;
-  bool half_in = false;              // x is what a call with half_out gave, or
-  std::optional<mx::array> factors;  // half_rows() with these factors
-  bool half_out = false;
-};
-
-int flags_of(const Parts& parts, const RowsCall& call) {
-  return (call.norm ? kNorm : 0) | (call.residual ? kResidual : 0) |
-         (parts.biases.front() ? kBias : 0) | (call.gelu ? kGelu : 0) |
-         (call.factors ? kFactors : 0);
-}
-
-// x [m, K], m <= 8 rows; or with experts any [R, K].
-mx::array few_rows(
-    const mx::array& x, const Parts& parts, const RowsCall& call) {
-  const int m = call.experts ? 1 : x.shape(0);
-  const int rows = call.experts ? call.pairs : m;
-  std::vector<mx::array> inputs = {
-      x,
-      call.norm      ? call.norm->weight
-      : call.factors ? *call.factors
-                     : x,
-      call.residual ? *call.residual : x,
-      call.experts ? *call.experts : x};
-  for (size_t i = 0; i < parts.layouts.size(); ++i) {
-    const GpuLayout& one = *parts.layouts[i];
-    inputs.push_back(one.data);
-    inputs.push_back(*one.scales);
-    inputs.push_back(*one.biases);
-    inputs.push_back(parts.biases[i] ? *parts.biases[i] : x);
-  }
-  const int total = call.gated ? parts.rows[0] : parts.total();
-  const GpuKernel& kernel = gpu_kernel(
-      "quantised_rows",
-      {{"BITS", parts.bits},
-       {"SCALES", parts.scales},
-       {"PARTS", static_cast<int>(parts.layouts.size())},
-       {"GATED", call.gated ? 1 : 0},
-       {"EXPERTS", call.experts ? 1 : 0},
-       {"HALF_IN", call.half_in ? 1 : 0},
-       {"HALF_OUT", call.half_out ? 1 : 0}});
-  int tiles = 0;
-  for (const int n : parts.rows) {
-    tiles += (n + 15) / 16;
-  }
-  tiles = call.gated ? (parts.rows[0] + 15) / 16 : tiles;
-  return kernel.run(
-      inputs,
-      {mx::Shape{rows, total}},
-      {call.half_out ? mx::float16 : mx::float32},
-      {m,
-       parts.cols,
-       parts.rows_of(0),
-       call.gated ? 0 : parts.rows_of(1),
-       parts.rows_of(2),
-       parts.rows_of(3),
-       parts.shift(),
-       flags_of(parts, call),
-       call.x_share,
-       call.norm ? call.norm->eps : 0.0f},
-      {.x = std::min(tiles, kGroupsEach * cuda_multiprocessors()),
-       .y = call.experts ? call.pairs : 1},
-      m * row_bytes(parts))[0];
-}
 
 struct HalfRows {
   mx::array rows;    // [T, K] float16
@@ -176,36 +26,19 @@ HalfRows half_rows(const mx::array& x, const RmsNorm* norm) {
   return {out[0], out[1]};
 }
 
-mx::array rows_between(const mx::array& x, int first, int count) {
-  return first == 0 && count == x.shape(0)
-             ? x
-             : mx::slice(x, {first, 0}, {first + count, x.shape(1)});
-}
-
-// In as many launches as the rows need.
+// Up to kFewRows rows. More than a group would norm again and again are made
+// ready once.
 mx::array all_rows(
     const mx::array& x, const Parts& parts, const RowsCall& call) {
-  const int rows = x.shape(0);
-  const int most = std::clamp(kRowBytes / row_bytes(parts), 1, kRowsAtOnce);
-  std::vector<mx::array> out;
-  for (int first = 0; first < rows; first += most) {
-    const int count = std::min(most, rows - first);
-    RowsCall part = call;
-    if (call.residual) {
-      part.residual = rows_between(*call.residual, first, count);
-    }
-    mx::array in = rows_between(x, first, count);
-    if (count > kNormed && !call.half_in) {
-      // Else every group would norm all of these rows again.
-      const HalfRows half = half_rows(in, call.norm);
-      in = half.rows;
-      part.norm = nullptr;
-      part.half_in = true;
-      part.factors = half.factor;
-    }
-    out.push_back(few_rows(in, parts, part));
+  if (x.shape(0) <= kNormed || call.half_in) {
+    return few_rows(x, parts, call);
   }
-  return out.size() == 1 ? out[0] : mx::concatenate(std::move(out), 0);
+  const HalfRows half = half_rows(x, call.norm);
+  RowsCall ready = call;
+  ready.norm = nullptr;
+  ready.half_in = true;
+  ready.factors = half.factor;
+  return few_rows(half.rows, parts, ready);
 }
 
 // The matrices as float16 [N, K], below each other.
@@ -286,22 +119,6 @@ mx::array finished(
 
 }  // namespace
 
-bool read_by_kernels(const GpuLayout& layout) {
-  if (!layout.scheme || layout.scheme->mode != QuantMode::affine ||
-      !layout.scales || !layout.biases ||
-      layout.scales->dtype() != layout.biases->dtype()) {
-    return false;
-  }
-  const QuantScheme& s = *layout.scheme;
-  const int cols = layout.data.shape(-1) * 32 / s.bits;
-  return (s.bits == 4 || s.bits == 8) && cols % 32 == 0 &&
-         layout.scales->shape(-1) == cols / s.group_size;
-}
-
-int scales_code(mx::Dtype type) {
-  return type == mx::float16 ? 0 : type == mx::bfloat16 ? 1 : 2;
-}
-
 std::optional<mx::array> project_gpu(
     const mx::array& x,
     const Projection& p,
@@ -377,9 +194,9 @@ std::optional<mx::array> experts_gpu(
   }
   Parts both;
   Parts down;
-  if (!add(both, *moe.gate->stacked, moe.gate->biases, moe.gate->rows) ||
-      !add(both, *moe.up.stacked, moe.up.biases, moe.up.rows) ||
-      !add(down, *moe.down.stacked, moe.down.biases, moe.down.rows)) {
+  if (!add_part(both, *moe.gate->stacked, moe.gate->biases, moe.gate->rows) ||
+      !add_part(both, *moe.up.stacked, moe.up.biases, moe.up.rows) ||
+      !add_part(down, *moe.down.stacked, moe.down.biases, moe.down.rows)) {
     return std::nullopt;
   }
   const mx::array chosen = mx::reshape(experts, {pairs});

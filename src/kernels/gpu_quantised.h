@@ -13,15 +13,10 @@
 #include "kernels/gated_mlp.h"
 #include "kernels/moe.h"
 #include "kernels/projection.h"
-#include "tensor/gpu_layout.h"
 
 namespace rapid {
 
 constexpr int kFewRows = 32;
-
-// A matrix that they read, and its scales' type as SCALES in the texts.
-bool read_by_kernels(const GpuLayout& layout);
-int scales_code(mx::Dtype type);
 
 std::optional<mx::array> project_gpu(
     const mx::array& x,

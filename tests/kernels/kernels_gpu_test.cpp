@@ -4,6 +4,7 @@
 #include <mlx/backend/cuda/cuda.h>
 
 #include "kernels/attention.h"
+#include "kernels/embedding.h"
 #include "kernels/gated_conv.h"
 #include "kernels/gated_delta.h"
 #include "kernels/gated_mlp.h"
@@ -33,9 +34,18 @@ std::vector<Variant> variants() {
              {"GATED", gated},
              {"EXPERTS", experts}}};
       };
+  const auto stream = [](Variant of, int stages, int bytes) {
+    of.name = "quantised_stream";
+    of.defines.insert(
+        of.defines.end(), {{"STAGES", stages}, {"CHUNK_BYTES", bytes}});
+    return of;
+  };
   return {
       rows(4, 0, 4, 0, 0),
       rows(8, 1, 2, 1, 1),
+      stream(rows(4, 1, 3, 0, 0), 4, 1024),
+      stream(rows(8, 2, 2, 1, 1), 2, 2048),
+      {"embedding_rows", {{"BITS", 4}, {"SCALES", 1}}},
       {"half_weights", {{"BITS", 4}, {"SCALES", 2}, {"PARTS", 4}}},
       {"half_rows", {{"GATED", 0}}},
       {"half_rows", {{"GATED", 1}}},
@@ -110,7 +120,9 @@ const std::vector<Case>& cases() {
       {TensorType::f32, 4, 128, 1024},
       {TensorType::f16, 8, 32, 160},
       {TensorType::bf16, 8, 64, 2560},
-      {TensorType::f32, 8, 128, 256}};
+      {TensorType::f32, 8, 128, 256},
+      {TensorType::f16, 4, 32, 512},     // some that the copy engine takes,
+      {TensorType::bf16, 4, 64, 5120}};  // in pieces
   return all;
 }
 
@@ -187,6 +199,32 @@ TEST_F(OnGpu, Projections) {
         }
       }
     }
+  }
+}
+
+TEST_F(OnGpu, ManyOutputs) {  // so many that a group has several tiles
+  for (const int bits : {4, 8}) {
+    for (const int rows : {1, 2, 8, 20}) {
+      const auto [got, want] = both([&] {
+        auto p = std::make_shared<Projection>();
+        p->before = norm_of(2048, 3);
+        p->parts.push_back(
+            linear_of({TensorType::bf16, bits, 64, 2048}, 14005, 9));
+        return values(project(Random(5).array({rows, 2048}, 1), p));
+      });
+      EXPECT_LT(distance(got, want), kHalf) << bits << " bits, " << rows;
+    }
+  }
+}
+
+TEST_F(OnGpu, Embedding) {
+  for (const Case& c : cases()) {
+    const auto [got, want] = both([&] {
+      const Linear table = linear_of(c, 50, 4);
+      return values(
+          embedding(mx::array({3, 49, 0, 3}, mx::int32), table.weight, 2.5f));
+    });
+    EXPECT_LT(distance(got, want), 1e-6f) << c.bits << " bits, " << c.k;
   }
 }
 
