@@ -6,9 +6,9 @@ namespace rapid {
 namespace {
 
 // A step's length. Beside a stream it is felt as a stall, of which less than
-// 150 ms is asked; a chunk that turns out slower than the last needs the rest.
+// 150 ms is asked; a step that turns out slower than the last needs the rest.
 constexpr double kAloneSeconds = 0.7;
-constexpr double kBesideSeconds = 0.1;
+constexpr double kBesideSeconds = 0.08;
 constexpr double kLeastSeconds = 0.03;
 // Guesses, until a step was measured.
 constexpr int kFirstAlone = 128;
@@ -64,8 +64,8 @@ void Pace::measured(int prompt_tokens, int decode_rows, double seconds) {
   know_part(prompt_tokens, mine);
 }
 
-// What the other parts took may be long ago: more tokens take longer than
-// these, but not by more than they are more.
+// What the other parts took may be long ago, so they grow as this one does;
+// more tokens take longer than these, but not by more than they are more.
 void Pace::know_part(int tokens, double seconds) {
   const auto found = std::ranges::find(kParts, tokens);
   if (found == kParts.end()) {
@@ -73,10 +73,14 @@ void Pace::know_part(int tokens, double seconds) {
   }
   const auto own = static_cast<size_t>(found - kParts.begin());
   double& mine = part_seconds_[own];
+  const double before = mine;
   mine = mine == 0 ? seconds : 0.5 * mine + 0.5 * seconds;
   for (size_t i = 0; i < kParts.size(); ++i) {
     const double share = mine * kParts[i] / tokens;
     double& known = part_seconds_[i];
+    if (i != own && known > 0 && before > 0) {
+      known *= mine / before;
+    }
     if (i > own) {
       known = known == 0 ? share : std::clamp(known, mine, share);
     } else if (known > 0) {

@@ -48,7 +48,7 @@ TEST(Pace, DeepPromptsAreReadInPartsOfAPanel) {
     for (int step = 0; depth < 8000; ++step) {
       pace.measured(0, 1, 0.03);
       const int chunk = pace.chunk(true);
-      const double seconds = cost(0.004 + 1e-6 * depth, 0.03, chunk);
+      const double seconds = cost(0.003 + 1e-6 * depth, 0.03, chunk);
       pace.measured(chunk, 1, seconds);
       depth += chunk;
       if (step > 3) {
