@@ -31,7 +31,8 @@ DOCUMENTED = {
         "__ZNSt3__18to_charsEPcS0_d", "__ZNSt3__18to_charsEPcS0_f"},
     "std::string's first list of extern templates": {
         f"{STRING}21__grow_by_and_replaceEmmmmmmPKc"},
-    "std::istream and std::system_error, whole since the first libc++": {
+    "std::istream and std's exceptions, whole since the first libc++": {
+        "__ZNSt13runtime_erroraSERKS_",
         "__ZNSt3__113basic_istreamIcNS_11char_traitsIcEEE7putbackEc",
         "__ZNSt3__112system_errorC2ENS_10error_codeERKNS_12basic_stringIcNS_11"
         "char_traitsIcEENS_9allocatorIcEEEE"}}

@@ -52,7 +52,7 @@ def signature(data):
 
 def program(*, symbols=((b"_mlx_add", 2), (b"_open", 1)), minimum=0xE0000,
             most=5, signed=True, flags=0x200085, moved=MOVED, bound=BOUND,
-            held=BASE, paths=1, uuid=b"u" * 16):
+            weak=b"", held=BASE, paths=1, uuid=b"u" * 16):
     """A Mach-O arm64 program without code, of three pages."""
     strings, table = b"\0", b""
     for name, library in symbols:
@@ -67,7 +67,8 @@ def program(*, symbols=((b"_mlx_add", 2), (b"_open", 1)), minimum=0xE0000,
         segment("__DATA", DATA, PAGE, PAGE, PAGE, 3),
         segment("__LINKEDIT", DATA + PAGE, 2 * PAGE, 2 * PAGE, PAGE + size, 1),
         struct.pack("<12I", macho.LC_DYLD_INFO, 48, infos, len(moved),
-                    infos + len(moved), len(bound), *[0] * 6),
+                    infos + len(moved), len(bound),
+                    infos + len(moved) + len(bound), len(weak), *[0] * 4),
         struct.pack("<2I", macho.LC_UUID, 24) + uuid,
         string_command(macho.LC_LOADER, "/usr/lib/dyld"),
         struct.pack("<6I", macho.LC_BUILD_VERSION, 24, 1, minimum, minimum, 0),
@@ -83,7 +84,7 @@ def program(*, symbols=((b"_mlx_add", 2), (b"_open", 1)), minimum=0xE0000,
     data = struct.pack("<8I", macho.MAGIC, macho.ARM64, 0, macho.EXECUTE,
                        len(commands), len(text), flags, 0) + text
     data = data.ljust(PAGE + 16, b"\0") + struct.pack("<Q", held)
-    data = data.ljust(2 * PAGE, b"\0") + table + strings + moved + bound
+    data = data.ljust(2 * PAGE, b"\0") + table + strings + moved + bound + weak
     data = data.ljust(limit, b"\0")
     return data + signature(data) if signed else data
 
@@ -132,6 +133,16 @@ class Macho(unittest.TestCase):
             [n for _, n, _ in fixups.binds(lazy, segments, lazy=True)],
             ["_open", "_shut"])
 
+    def test_names_that_a_program_offers(self):
+        # "_", then "a" with "bc" behind it, or "b".
+        trie = (b"\0\1_\0\5" b"\0\2a\0\x0db\0\x19"
+                b"\2\0\0\1bc\0\x15" b"\2\0\0\0" b"\2\0\0\0")
+        self.assertEqual(sorted(fixups.exports(trie)), ["_a", "_abc", "_b"])
+        self.assertEqual(list(fixups.exports(b"")), [])
+        for broken in (trie[:-1], trie.replace(b"\x15", b"\0")):
+            with self.assertRaises(macho.Wrong):
+                list(fixups.exports(broken))
+
     def test_fixups_that_end_a_program(self):
         self.refused("may not be", program(bound=BOUND.replace(b"\x72", b"\x71")))
         self.refused("may not be", program(moved=b"\x11\x22\x81\x80\x01\x51\0"))
@@ -140,6 +151,9 @@ class Macho(unittest.TestCase):
         self.refused("of no library", program(bound=BOUND.replace(b"\x11", b"\x10")))
         self.refused("holds 20, no place", program(held=32))
         self.refused("unknown bind", program(bound=b"\xd0"))
+        # What nobody offers is right where the program has its own.
+        fixups.check(self.read(program(weak=b"\x51\x40_z\0\x72\x10\x90\0")), OFFERS)
+        self.refused("_z is nowhere", program(weak=b"\x51\x40_z\0\x72\0\x90\0"))
 
     def test_bytes_changed_after_signing(self):
         data = bytearray(program())
