@@ -53,29 +53,24 @@ struct Driver {
   bool all = false;
 };
 
-template <typename F>
-bool look_up(const char* name, F& to) {
-  to = reinterpret_cast<F>(driver_call(name));
-  return to != nullptr;
-}
-
 Driver find_driver() {
   Driver out;
-  look_up("cuGraphAddDependencies_v2", out.link);
-  out.all =
-      look_up("cuGraphCreate", out.create) &&
-      look_up("cuGraphAddKernelNode_v2", out.add) &&
-      look_up("cuGraphInstantiateWithFlags", out.make) &&
-      look_up("cuGraphExecKernelNodeSetParams_v2", out.set) &&
-      look_up("cuGraphLaunch", out.launch) &&
-      look_up("cuGraphExecDestroy", out.drop_made) &&
-      look_up("cuGraphDestroy", out.drop) &&
-      look_up("cuStreamCreate", out.stream) &&
-      look_up("cuStreamSynchronize", out.wait) &&
-      look_up("cuMemcpyHtoDAsync_v2", out.send) &&
-      look_up("cuMemcpyDtoHAsync_v2", out.fetch) &&
-      look_up("cuMemAlloc_v2", out.take) && look_up("cuMemFree_v2", out.give) &&
-      look_up("cuMemHostAlloc", out.pin) && look_up("cuMemFreeHost", out.unpin);
+  driver_call("cuGraphAddDependencies_v2", out.link);
+  out.all = driver_call("cuGraphCreate", out.create) &&
+            driver_call("cuGraphAddKernelNode_v2", out.add) &&
+            driver_call("cuGraphInstantiateWithFlags", out.make) &&
+            driver_call("cuGraphExecKernelNodeSetParams_v2", out.set) &&
+            driver_call("cuGraphLaunch", out.launch) &&
+            driver_call("cuGraphExecDestroy", out.drop_made) &&
+            driver_call("cuGraphDestroy", out.drop) &&
+            driver_call("cuStreamCreate", out.stream) &&
+            driver_call("cuStreamSynchronize", out.wait) &&
+            driver_call("cuMemcpyHtoDAsync_v2", out.send) &&
+            driver_call("cuMemcpyDtoHAsync_v2", out.fetch) &&
+            driver_call("cuMemAlloc_v2", out.take) &&
+            driver_call("cuMemFree_v2", out.give) &&
+            driver_call("cuMemHostAlloc", out.pin) &&
+            driver_call("cuMemFreeHost", out.unpin);
   return out;
 }
 

@@ -40,27 +40,19 @@ struct Calls {
   bool all = false;
 };
 
-template <typename F>
-bool look_up(void* found, F& to) {
-  to = reinterpret_cast<F>(found);
-  return to != nullptr;
-}
-
 Calls find_calls() {
   Calls out;
   if (!mx::cu::is_available()) {
     return out;
   }
   const std::string encoder = "_ZN3mlx4core2cu14CommandEncoder";
-  const auto of_driver = [](const char* name, auto& to) {
-    return look_up(driver_call(name), to);
-  };
-  const auto of_mlx = [&](const std::string& name, auto& to) {
-    return look_up(dlsym(RTLD_DEFAULT, name.c_str()), to);
+  const auto of_mlx = []<typename F>(const std::string& name, F& to) {
+    to = reinterpret_cast<F>(dlsym(RTLD_DEFAULT, name.c_str()));
+    return to != nullptr;
   };
   int (*start)(unsigned) = nullptr;
   out.all =
-      of_driver("cuInit", start) && start(0) == 0 &&
+      driver_call("cuInit", start) && start(0) == 0 &&
       of_mlx(
           "_ZN3mlx4core2cu19get_command_encoderENS0_6StreamE", out.encoder) &&
       of_mlx(encoder + "15set_input_arrayERKNS0_5arrayE", out.input) &&
@@ -68,15 +60,15 @@ Calls find_calls() {
       of_mlx(
           encoder + "19add_kernel_node_rawEP9CUfunc_st4dim3S5_S5_jPPv",
           out.launch) &&
-      of_driver("cuDeviceGetAttribute", out.attribute) &&
-      of_driver("cuModuleLoadData", out.load) &&
-      of_driver("cuModuleGetFunction", out.find) &&
-      of_driver("cuFuncSetAttribute", out.configure) &&
-      of_driver("cuMemAlloc_v2", out.take) &&
-      of_driver("cuMemFree_v2", out.give) &&
-      of_driver("cuMemHostAlloc", out.pinned) &&
-      of_driver("cuMemFreeHost", out.unpin) &&
-      of_driver("cuMemcpyDtoH_v2", out.fetch);
+      driver_call("cuDeviceGetAttribute", out.attribute) &&
+      driver_call("cuModuleLoadData", out.load) &&
+      driver_call("cuModuleGetFunction", out.find) &&
+      driver_call("cuFuncSetAttribute", out.configure) &&
+      driver_call("cuMemAlloc_v2", out.take) &&
+      driver_call("cuMemFree_v2", out.give) &&
+      driver_call("cuMemHostAlloc", out.pinned) &&
+      driver_call("cuMemFreeHost", out.unpin) &&
+      driver_call("cuMemcpyDtoH_v2", out.fetch);
   return out;
 }
 

@@ -20,20 +20,14 @@ struct Driver {
   bool all = false;
 };
 
-template <typename F>
-bool look_up(const char* name, F& to) {
-  to = reinterpret_cast<F>(driver_call(name));
-  return to != nullptr;
-}
-
 Driver find_driver() {
   Driver out;
-  out.all = mx::cu::is_available() && look_up("cuInit", out.start) &&
-            look_up("cuDevicePrimaryCtxRetain", out.retain) &&
-            look_up("cuCtxSetCurrent", out.enter) &&
-            look_up("cuMemAlloc_v2", out.take) &&
-            look_up("cuMemFree_v2", out.give) &&
-            look_up("cuMemcpyHtoD_v2", out.send) && out.start(0) == 0;
+  out.all = mx::cu::is_available() && driver_call("cuInit", out.start) &&
+            driver_call("cuDevicePrimaryCtxRetain", out.retain) &&
+            driver_call("cuCtxSetCurrent", out.enter) &&
+            driver_call("cuMemAlloc_v2", out.take) &&
+            driver_call("cuMemFree_v2", out.give) &&
+            driver_call("cuMemcpyHtoD_v2", out.send) && out.start(0) == 0;
   return out;
 }
 

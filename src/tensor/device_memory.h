@@ -29,6 +29,12 @@ void* device_address(const mx::array& a);
 
 // The driver's function of this name, or null.
 void* driver_call(const char* name);
+// The same as a typed pointer; false where there is none.
+template <typename F>
+bool driver_call(const char* name, F& to) {
+  to = reinterpret_cast<F>(driver_call(name));
+  return to != nullptr;
+}
 
 // The array's values in memory of the default device where that is a CUDA GPU,
 // else the array itself. Rows must lie in order.
