@@ -50,6 +50,18 @@ TextPart text_part(const ModelFiles& files, WeightMap& map) {
   return out;
 }
 
+void ignore_keys(
+    const WeightCursor& layer,
+    std::initializer_list<const char*> endings,
+    WeightMap& map) {
+  const WeightCursor at = layer.scope("self_attn");
+  for (const auto* module : {"k_proj", "v_proj", "k_norm", "v_norm"}) {
+    for (const auto* ending : endings) {
+      map.ignore(at.name(std::string(module) + ending));
+    }
+  }
+}
+
 Json text_config(const Json& config) {
   const auto text = config.find("text_config");
   if (text == config.end() || !text->is_object()) {

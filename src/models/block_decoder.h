@@ -31,6 +31,13 @@ struct TextPart {
 };
 TextPart text_part(const ModelFiles& files, WeightMap& map);
 
+// What files hold for a layer that reads another one's keys: tensors of k and
+// v whose names end so.
+void ignore_keys(
+    const WeightCursor& layer,
+    std::initializer_list<const char*> endings,
+    WeightMap& map);
+
 // The text part's configuration of a model that has several.
 Json text_config(const Json& config);
 

@@ -271,21 +271,6 @@ class Loader {
   WeightCursor model_;
 };
 
-// What files hold for layers that read another layer's keys.
-void ignore_unused(
-    const Gemma3nConfig& config, const WeightCursor& model, WeightMap& map) {
-  for (int i = 0; i < config.shape.layers; ++i) {
-    const WeightCursor at = layer_scope(model, i).scope("self_attn");
-    for (const auto* module : {"k_proj", "v_proj", "k_norm", "v_norm"}) {
-      for (const auto* kind : {".weight", ".scales", ".biases"}) {
-        if (config.layers[static_cast<size_t>(i)].shared) {
-          map.ignore(at.name(std::string(module) + kind));
-        }
-      }
-    }
-  }
-}
-
 Result<std::unique_ptr<Model>> load_gemma3n(
     std::shared_ptr<const ModelFiles> files, const LoadOptions& options) {
   RAPID_TRY(
@@ -293,7 +278,12 @@ Result<std::unique_ptr<Model>> load_gemma3n(
   const DecoderConfig& shape = config.shape;
   RAPID_TRY(auto map, WeightMap::open(files, options.exact));
   const TextPart text = text_part(*files, *map);
-  ignore_unused(config, text.model, *map);
+  for (int i = 0; i < shape.layers; ++i) {
+    if (config.layers[static_cast<size_t>(i)].shared) {
+      ignore_keys(
+          layer_scope(text.model, i), {".weight", ".scales", ".biases"}, *map);
+    }
+  }
   RAPID_TRY(
       DecoderSpine spine,
       DecoderSpine::load(*files, shape, text.root, text.model));

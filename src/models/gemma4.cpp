@@ -243,22 +243,6 @@ class Loader {
   WeightCursor model_;
 };
 
-// What files hold for layers that read another layer's keys.
-void ignore_unused(
-    const Gemma4Config& config, const WeightCursor& model, WeightMap& map) {
-  for (int i = 0; i < config.shape.layers; ++i) {
-    if (!config.layers[static_cast<size_t>(i)].shared) {
-      continue;
-    }
-    const WeightCursor at = layer_scope(model, i).scope("self_attn");
-    for (const auto* module : {"k_proj", "v_proj", "k_norm", "v_norm"}) {
-      for (const auto* kind : {".weight", ".bias", ".scales", ".biases"}) {
-        map.ignore(at.name(std::string(module) + kind));
-      }
-    }
-  }
-}
-
 Result<std::unique_ptr<Model>> load_gemma4(
     std::shared_ptr<const ModelFiles> files, const LoadOptions& options) {
   RAPID_TRY(
@@ -266,7 +250,14 @@ Result<std::unique_ptr<Model>> load_gemma4(
   const DecoderConfig& shape = config.shape;
   RAPID_TRY(auto map, WeightMap::open(files, options.exact));
   const TextPart text = text_part(*files, *map);
-  ignore_unused(config, text.model, *map);
+  for (int i = 0; i < shape.layers; ++i) {
+    if (config.layers[static_cast<size_t>(i)].shared) {
+      ignore_keys(
+          layer_scope(text.model, i),
+          {".weight", ".bias", ".scales", ".biases"},
+          *map);
+    }
+  }
   RAPID_TRY(
       DecoderSpine spine,
       DecoderSpine::load(*files, shape, text.root, text.model));
